@@ -1,0 +1,1 @@
+"""Which entities could be meant: names, full text, vectors, and their fusion."""

@@ -1,0 +1,55 @@
+"""Generators by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from melink import registry
+from melink.candidates.base import Generator
+from melink.errors import ConfigError
+from melink.features.encoder import Encoder
+from melink.features.store import FeatureStore
+from melink.kb.store import KnowledgeBase
+
+DEFAULT: Final = ("names", "fuzzy", "persons", "lexical", "dense")
+
+
+def load_generators(
+    names: Sequence[str],
+    kb: KnowledgeBase,
+    store: FeatureStore,
+    text: Encoder | None = None,
+    entity_text: str = "auto",
+    given: str | Path | None = None,
+) -> list[Generator]:
+    """Make the generators called ``names`` over a knowledge base.
+
+    Args:
+        names: Registered names, in any order.
+        kb: Where to search.
+        store: Keeps the vectors that ``dense`` needs.
+        text: The encoder of ``dense``.
+        entity_text: Which entity text ``dense`` reads.
+        given: File of lists for ``given``.
+
+    Raises:
+        NotFound: An unknown name.
+        ConfigError: ``dense`` without an encoder, ``given`` without a file, or no names.
+    """
+    if not names:
+        raise ConfigError("no candidate generator was named", f"choose from {', '.join(registry.names('generator'))}")
+    return [_make(registry.load("generator", name), name, kb, store, text, entity_text, given) for name in names]
+
+
+def _make(kind: Any, name: str, kb: Any, store: Any, text: Any, entity_text: str, given: Any) -> Generator:
+    if name == "dense":
+        if text is None:
+            raise ConfigError("the generator 'dense' needs a text encoder", "choose one with --text-encoder")
+        return kind(kb, store, text, entity_text)  # type: ignore[no-any-return]
+    if name == "given":
+        if given is None:
+            raise ConfigError("the generator 'given' needs a file of lists", "pass one with --given F.jsonl")
+        return kind.read(given)  # type: ignore[no-any-return]
+    return kind(kb)  # type: ignore[no-any-return]

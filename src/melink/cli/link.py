@@ -1,0 +1,189 @@
+"""``melink link``: a file of mentions in, ranked links out; or one mention, for a person."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from melink.cli import options
+from melink.cli.common import err, report, verb, write_json
+
+if TYPE_CHECKING:
+    from melink.errors import Problems
+    from melink.linker import Linker
+    from melink.records import Labelled
+
+
+@verb
+def link(
+    kb: options.KB,
+    mentions: Annotated[str | None, typer.Argument(help="JSONL of mentions; '-' for standard input.")] = None,
+    model: options.Model = "zeroshot",
+    text: Annotated[str | None, typer.Option("--text", help="One sentence, caption or post.")] = None,
+    mention: Annotated[str | None, typer.Option("--mention", help="The name in it.")] = None,
+    image: Annotated[Path | None, typer.Option("--image", help="Its picture.")] = None,
+    top: Annotated[int, typer.Option("--top", help="Candidates to report for each mention.", min=1)] = 10,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write JSONL here; resumes after a stop.")] = None,
+    images: options.Images = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Also write a page of the first 200 links, with pictures.")] = None,
+    generator: options.Generators = None,
+    given: options.Given = None,
+    text_encoder: options.TextEncoder = None,
+    image_encoder: options.ImageEncoder = None,
+    encoder: options.DualEncoder = None,
+    config: options.Config = None,
+    set_: options.Set = None,
+    json: options.Json = False,
+    strict: options.Strict = False,
+    fail_on_bad_rows: options.FailBad = False,
+) -> None:
+    """Link mentions to a knowledge base: ranked entities with part scores, confidence and evidence.
+
+    Examples:
+
+        melink link KB posts.jsonl -o links.jsonl --images photos/
+
+        melink link KB --text "Georgia beat Wales in Cardiff" --mention Georgia --image match.jpg
+
+        cat posts.jsonl | melink link KB - --model RUN | jq .prediction
+    """
+    from melink.errors import InputError, Problems
+    from melink.kb.store import KnowledgeBase
+
+    store = KnowledgeBase.open(kb)
+    chosen: dict[str, Any] = {"generators": generator or default_generators(store, model, config, text_encoder or encoder), "given": given}
+    encoders = {"text_encoder": text_encoder, "image_encoder": image_encoder, "encoder": encoder}
+    linker = options.make_linker(store, model, **chosen, **encoders, config=config, overrides=set_)
+    problems = Problems(strict=strict)
+    if text is not None or mention is not None:
+        _one(linker, text or mention or "", mention or text or "", image, top, json)
+        return
+    if mentions is None:
+        raise InputError("nothing to link", "pass a JSONL file, or --text and --mention")
+    samples = _read(mentions, images, problems)
+    if output is None:
+        _stream(linker, samples, top, sys.stdout.buffer)
+    else:
+        _to_file(linker, samples, top, output, {"input": _identity(mentions), "images": str(images), "top": top})
+    if html is not None:
+        _page(linker, mentions, images, html, top)
+    report(problems, fail_on_bad_rows)
+
+
+def default_generators(kb: Any, model: str, config: Path | None, encoder: str | None) -> str | None:
+    """Leave ``dense`` out while the knowledge base is not encoded: a first answer should not wait for all of it."""
+    from melink.candidates.dense import missing
+    from melink.runs import read_run
+
+    run = read_run(model)
+    if config is not None or "dense" not in run.generators:
+        return None
+    lacking = missing(kb, encoder or run.encoder or run.text_encoder, run.settings.get("entity_text", "auto"))
+    if lacking <= 512:
+        return None
+    err.print(f"[dim]{lacking:,} entities are not encoded: linking without the generator 'dense'; 'melink kb encode {kb.path}' turns it on[/]")
+    return ",".join(name for name in run.generators if name != "dense")
+
+
+def _read(mentions: str, images: Path | None, problems: Problems) -> Iterator[Labelled]:
+    from melink.datasets.mentions import read_mentions
+
+    return read_mentions(mentions, images, problems)
+
+
+def _rows(linker: Linker, samples: Iterable[Labelled], top: int) -> Iterator[bytes]:
+    """Yield one JSON line for each mention, a batch at a time."""
+    import orjson
+
+    from melink.linker import BATCH
+    from melink.links import link_row
+    from melink.progress import task
+
+    about = {"model": linker.run.method, "kb_version": linker.kb.version}
+    remaining = iter(samples)
+    with task("linking", None, "mentions") as advance:
+        while batch := list(islice(remaining, BATCH)):
+            for sample, answer in zip(batch, linker.link([s.mention for s in batch], top), strict=True):
+                yield orjson.dumps(link_row(sample, answer, about), option=orjson.OPT_APPEND_NEWLINE)
+            advance(len(batch))
+
+
+def _stream(linker: Linker, samples: Iterable[Labelled], top: int, out: Any) -> None:
+    for row in _rows(linker, samples, top):
+        out.write(row)
+        out.flush()
+
+
+def _to_file(linker: Linker, samples: Iterator[Labelled], top: int, output: Path, settings: dict[str, Any]) -> None:
+    from melink.links import resumable
+
+    settings |= {"run": linker.run.model_dump(mode="json"), "kb": linker.kb.content_hash()}
+    with resumable(output, settings) as (file, done):
+        if done:
+            err.print(f"going on after {done:,} rows of an earlier run")
+        written = done
+        for row in _rows(linker, islice(samples, done, None), top):
+            file.write(row)
+            file.flush()
+            written += 1
+    err.print(f"wrote {written:,} links to {output}")
+
+
+def _identity(mentions: str) -> list[Any]:
+    """Return what tells one input from another without reading it."""
+    if mentions == "-":
+        import os
+
+        return ["-", os.getpid()]
+    found = Path(mentions).stat() if Path(mentions).exists() else None
+    return [str(Path(mentions).resolve()), found.st_size, found.st_mtime_ns] if found else [mentions]
+
+
+def _one(linker: Linker, text: str, surface: str, image: Path | None, top: int, json: bool) -> None:
+    from melink.datasets.spans import find_span
+    from melink.errors import InputError
+    from melink.links import link_row
+    from melink.records import Labelled, Mention
+
+    if image is not None and not image.is_file():
+        raise InputError(f"no picture {image}", "check the path of --image")
+    start, end = find_span(text, surface)
+    mention = Mention("1", text, surface, start, end, str(image) if image else None)
+    answer = linker.link([mention], top)[0]
+    if json:
+        write_json(link_row(Labelled(mention), answer, {"model": linker.run.method, "kb_version": linker.kb.version}))
+        return
+    _print(linker, answer)
+
+
+def _print(linker: Linker, answer: Any) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    out = Console()
+    parts = list(dict.fromkeys(part for c in answer.candidates for part in c.parts))
+    table = Table("id", "label", "score", *parts, "description", "why")
+    for c in answer.candidates:
+        entity = linker.kb.get(c.id)
+        values = [f"{c.parts[part]:+.3f}" if part in c.parts else "–" for part in parts]
+        why = "; ".join(c.evidence.get("matched_triples", [])) or c.evidence.get("matched_name", "")
+        words = (entity.description or entity.attributes)[:70]
+        table.add_row(escape(c.id), escape(c.label), f"{c.score:.3f}", *values, escape(words), escape(str(why)))
+    out.print(table)
+    verdict = "not in the knowledge base" if answer.nil else escape(answer.candidates[0].label)
+    out.print(f"[bold]{verdict}[/] with confidence {answer.probability:.2f}" + ("" if answer.evidence.get("calibrated") else " (not calibrated)"))
+
+
+def _page(linker: Linker, mentions: str, images: Path | None, html: Path, top: int) -> None:
+    from melink.errors import Problems
+    from melink.evaluate.cards import link_page
+
+    samples = list(islice(_read(mentions, images, Problems()), 200))
+    html.write_text(link_page(linker.link([s.mention for s in samples], top), linker.kb), encoding="utf-8")
+    err.print(f"wrote {html}")

@@ -1,0 +1,59 @@
+"""Options that several verbs share, and how they become a linker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from melink.kb.store import KnowledgeBase
+    from melink.linker import Linker
+
+KB = Annotated[Path, typer.Argument(help="Knowledge base directory, made by 'melink kb build'.", show_default=False)]
+Mentions = Annotated[str, typer.Argument(help="JSONL of mentions; '-' for standard input.", show_default=False)]
+Model = Annotated[str, typer.Option("--model", help="Run directory, or 'names' or 'zeroshot' (see 'melink methods').")]
+Images = Annotated[Path | None, typer.Option("--images", help="Directory or index.csv that image_file is looked up in.")]
+Generators = Annotated[
+    str | None, typer.Option("--generator", help="Candidate generators to fuse, separated by commas: names,fuzzy,persons,lexical,dense,given.")
+]
+Given = Annotated[Path | None, typer.Option("--given", help="JSONL of candidate lists for the generator 'given'.")]
+TextEncoder = Annotated[str | None, typer.Option("--text-encoder", help="minilm, or a Hugging Face name or path.")]
+ImageEncoder = Annotated[str | None, typer.Option("--image-encoder", help="classical, or a Hugging Face name or path.")]
+DualEncoder = Annotated[str | None, typer.Option("--encoder", help="One CLIP-like encoder for text and images, by name or path.")]
+Config = Annotated[Path | None, typer.Option("--config", help="Run file in YAML; the command line overrides it.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="Override a setting: --set settings.weights.name=2 (repeatable).")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")]
+FailBad = Annotated[bool, typer.Option("--fail-on-bad-rows", help="Exit with status 1 when any row was passed over.")]
+
+
+def make_linker(
+    kb: KnowledgeBase,
+    model: str,
+    *,
+    generators: str | None = None,
+    given: Path | None = None,
+    text_encoder: str | None = None,
+    image_encoder: str | None = None,
+    encoder: str | None = None,
+    config: Path | None = None,
+    overrides: list[str] | None = None,
+    k: int | None = None,
+) -> Linker:
+    """Make the linker that the command line describes: the model's run, then the run file, then the options."""
+    from melink.config import load_over
+    from melink.linker import assemble
+    from melink.runs import read_run
+
+    chosen: dict[str, Any] = {
+        "generators": generators.split(",") if generators else None,
+        "text_encoder": text_encoder,
+        "image_encoder": image_encoder,
+        "encoder": encoder,
+        "k": k,
+    }
+    options = {name: value for name, value in chosen.items() if value is not None}
+    run = load_over(read_run(model), config, options, overrides or ())
+    return assemble(run, kb, given)

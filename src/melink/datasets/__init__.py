@@ -1,0 +1,1 @@
+"""Mentions: the JSONL that every command reads, and the published benchmark layouts."""

@@ -1,0 +1,1 @@
+"""The bundled example: a small knowledge base of colliding names, with pictures drawn by the project."""

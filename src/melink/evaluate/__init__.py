@@ -1,0 +1,1 @@
+"""Ranks, metrics, protocol and reports."""

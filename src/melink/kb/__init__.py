@@ -1,0 +1,1 @@
+"""The knowledge base on disk: the store, its importers, its names index."""

@@ -1,0 +1,215 @@
+"""Building a knowledge base from files: resumable, and the one before stays readable until it is done."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from melink import progress
+from melink.errors import InputError, NotFound, Problems, StoreError
+from melink.kb.checkpoint import DONE, READ, READING, REPORTED, Checkpoint
+from melink.kb.disk import locked, read_json, storing, sync_folder, sync_tree
+from melink.kb.images import read_images
+from melink.kb.images import report_unknown as report_unknown_pictures
+from melink.kb.ingest import Ingest
+from melink.kb.items import Parser, Relation
+from melink.kb.journal import rebuilt
+from melink.kb.jsonl import JsonRows
+from melink.kb.layout import Manifest, drop_old, folder_name, read_manifest, write_manifest
+from melink.kb.lines import fingerprint
+from melink.kb.schema import LABELS
+from melink.kb.seen import Seen
+from melink.kb.store import KnowledgeBase
+from melink.kb.tables import Tables, batches, index_ids, settle
+from melink.kb.triples import TripleFile, read_relations
+from melink.kb.where import Where
+from melink.kb.wikidata import WikidataDump
+
+Files = Sequence[str | Path]
+_MARGIN = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a knowledge base is built from.
+
+    Attributes:
+        entities: JSON-lines files of entities.
+        wikidata: Wikidata JSON dumps.
+        triples: A tab-separated file of triples.
+        relations: A tab-separated file of relation names.
+        images: A folder of pictures or an index table.
+        where: Conditions as :meth:`Where.parse` takes them.
+        language: Language of labels taken from dumps.
+    """
+
+    entities: tuple[Path, ...] = ()
+    wikidata: tuple[Path, ...] = ()
+    triples: Path | None = None
+    relations: Path | None = None
+    images: Path | None = None
+    where: tuple[str, ...] = ()
+    language: str = "en"
+
+    def key(self) -> dict[str, Any]:
+        """Return what tells this build from another: fingerprints of the inputs, and the options."""
+        tables = (self.triples, self.relations, self.images)
+        return {
+            "entities": [fingerprint(path) for path in self.entities],
+            "wikidata": [fingerprint(path) for path in self.wikidata],
+            "tables": [None if path is None else fingerprint(path) for path in tables],
+            "where": list(self.where),
+            "language": self.language,
+        }
+
+    def sources(self, where: Where) -> list[tuple[Path, Parser]]:
+        """Return each file of entities with what reads its lines."""
+        rows: list[tuple[Path, Parser]] = [(path, JsonRows(path.absolute().parent)) for path in self.entities]
+        return rows + [(path, WikidataDump(self.language, where)) for path in self.wikidata]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a build did.
+
+    Attributes:
+        kb: The knowledge base, open.
+        content_hash: Hash of all entities.
+        fresh: False when the inputs had been built before and nothing was done.
+        resumed: Line of the input from which an unfinished build went on, or None.
+    """
+
+    kb: KnowledgeBase
+    content_hash: str
+    fresh: bool
+    resumed: int | None = None
+
+
+def build(
+    out: str | Path,
+    entities: Files | str | Path = (),
+    triples: str | Path | None = None,
+    relations: str | Path | None = None,
+    images: str | Path | None = None,
+    where: Sequence[str] | str | None = None,
+    problems: Problems | None = None,
+    wikidata: Files | str | Path = (),
+    language: str = "en",
+    force: bool = False,
+) -> Built:
+    """Build a knowledge base in a folder.
+
+    Unchanged inputs that were built before are not built again. A build that was stopped goes on from its last commit.
+    The result does not depend on where it was stopped. Entities that were added by hand since are not carried over.
+
+    Args:
+        out: Folder of the knowledge base; features in it are kept.
+        entities: JSON-lines file or files.
+        triples: Tab-separated ``head relation tail``.
+        relations: Tab-separated ``id label description``.
+        images: Folder of pictures named by id, or an index table.
+        where: Conditions on the entities to keep, such as ``attributes`` or ``type=Q5``.
+        problems: Receives what is passed over.
+        wikidata: Wikidata JSON dump or dumps.
+        language: Language of labels taken from dumps.
+        force: Build even when nothing has changed.
+
+    Raises:
+        InputError: An input cannot be read.
+        BadRow: A bad row, when ``problems`` is strict.
+        Locked: Somebody else is writing.
+        StoreError: The disk is full, or the folder cannot be written.
+    """
+    inputs = Inputs(
+        _paths(entities),
+        _paths(wikidata),
+        *(None if path is None else Path(path) for path in (triples, relations, images)),
+        (where,) if isinstance(where, str) else tuple(where or ()),
+        language,
+    )
+    if not inputs.entities and not inputs.wikidata:
+        raise InputError("nothing to build from", "give a JSON-lines file with --entities or a dump with --wikidata")
+    root = Path(out).absolute()
+    with storing(root):
+        root.mkdir(parents=True, exist_ok=True)
+    key = inputs.key()
+    with locked(root / ".lock"):
+        before = _manifest(root)
+        if before is not None and not force and before.built.get("key") == key:
+            return Built(KnowledgeBase.open(root), before.built["content_hash"], fresh=False)
+        resumed, content_hash = _make(root, before, inputs, key, problems or Problems())
+    return Built(KnowledgeBase.open(root), content_hash, fresh=True, resumed=resumed)
+
+
+def _paths(files: Files | str | Path) -> tuple[Path, ...]:
+    return (Path(files),) if isinstance(files, str | Path) else tuple(map(Path, files))
+
+
+def _manifest(root: Path) -> Manifest | None:
+    try:
+        return read_manifest(root)
+    except (StoreError, NotFound):
+        if any(root.iterdir()) and not any(root.glob("gen-*")) and {p.name for p in root.iterdir()} - {".lock", "features"}:
+            raise StoreError(f"{root}: the folder holds something else", "choose a new or empty folder") from None
+        return None
+
+
+def _make(
+    root: Path, before: Manifest | None, inputs: Inputs, key: dict[str, Any], problems: Problems
+) -> tuple[int | None, str]:
+    """Read, check, index and put in place the next generation."""
+    number = before.number + 1 if before else 1
+    final, partial = root / folder_name(number), root / f"{folder_name(number)}.partial"
+    point = Checkpoint.load(final, key)
+    resumed = None
+    if point is None or point.stage != DONE:  # else only the manifest was not written
+        shutil.rmtree(final, ignore_errors=True)
+        resumed, point = _fill(root, partial, inputs, key, problems)
+        with storing(root):
+            sync_tree(partial)
+            partial.rename(final)
+            sync_folder(root)
+    built = {"key": key, "content_hash": point.content_hash, "problems": point.problems.get("counts", {})}
+    write_manifest(root, Manifest(final.name, _last_version(root, before), built))
+    drop_old(root, number - 1)
+    return resumed, point.content_hash
+
+
+def _last_version(root: Path, before: Manifest | None) -> int:
+    if before is None:
+        return 0
+    try:
+        return before.base + int(Tables(root / before.generation).entities.version)
+    except StoreError:  # damaged: leave room for the versions that it may have had
+        return before.base + _MARGIN
+
+
+def _fill(
+    root: Path, partial: Path, inputs: Inputs, key: dict[str, Any], problems: Problems
+) -> tuple[int | None, Checkpoint]:
+    where = Where.parse(inputs.where)
+    tables, point = _start(partial, key, problems)
+    resumed = point.line or None if point.stage == READING else point.line
+    quiet = Problems() if point.versions else problems  # a resumed build has reported these files before
+    facts = TripleFile(inputs.triples).read(quiet) if inputs.triples else None
+    pictures = read_images(inputs.images, quiet) if inputs.images else {}
+    relations = read_relations(inputs.relations, quiet) if inputs.relations else []
+    ingest = Ingest(tables, root, where, facts, pictures, problems, point)
+    if point.stage == READING:
+        if not point.versions:
+            ingest.add_relations(relations)
+            point.save(tables, problems)
+        ingest.run(inputs.sources(where))
+    if point.stage == READ:
+        _report(tables, ingest, inputs, relations, problems)
+        point.stage = REPORTED
+        point.save(tables, problems)
+    _finish(tables, root, point)
+    point.stage = DONE
+    point.save(tables, problems)
+    return (resumed, point)

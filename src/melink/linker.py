@@ -1,0 +1,162 @@
+"""The flow on one screen: candidates → parts → total → rank → confidence and evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from melink.candidates.base import Candidates, Generator
+from melink import registry
+from melink.candidates.fusion import fused
+from melink.candidates.load import load_generators
+from melink.errors import ConfigError
+from melink.features.load import load_image, load_pair, load_text
+from melink.features.store import FeatureStore
+from melink.kb.store import KnowledgeBase
+from melink.kb.view import EntityView
+from melink.methods.base import Context, Method, Need, Parts, total
+from melink.records import Entity, Link, Mention, Scored
+from melink.runs import Run, read_run, write_run
+
+BATCH = 128
+"""Mentions linked at once."""
+
+
+class Linker:
+    """Links mentions to the entities of a knowledge base.
+
+    Args:
+        kb: The knowledge base.
+        method: Scores candidates.
+        generators: Propose them.
+        run: What it is made of, as a run directory records it; ``run.k`` candidates of each mention are scored.
+    """
+
+    def __init__(self, kb: KnowledgeBase, method: Method, generators: Sequence[Generator], run: Run) -> None:
+        self.kb = kb
+        self.method = method
+        self.generators = tuple(generators)
+        self.run = run
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, kb: KnowledgeBase | str | Path | None = None) -> Linker:
+        """Load a linker from a run directory, or make an untrained one by method name.
+
+        Args:
+            path: A run directory, or the name of a method that needs no training (``names``, ``zeroshot``).
+            kb: The knowledge base or its path; by default the one that the run was made with.
+
+        Raises:
+            NotFound: Neither a run directory nor a known method.
+            ConfigError: No knowledge base was given or recorded.
+        """
+        run = read_run(path)
+        where = kb if kb is not None else run.kb
+        if where is None:
+            raise ConfigError(f"{path} names no knowledge base", "pass one: Linker.from_pretrained(path, kb=...)")
+        return assemble(run, where if isinstance(where, KnowledgeBase) else KnowledgeBase.open(where))
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """Write a run directory that :meth:`from_pretrained` reads: ``config.json`` and a model card."""
+        write_run(self.run, path, self.method.paper)
+
+    def link(self, mentions: Iterable[Mention], top: int = 10) -> list[Link]:
+        """Link mentions; the answers come in the same order.
+
+        Args:
+            mentions: Any number; they are worked through in batches.
+            top: How many candidates each answer carries.
+        """
+        return [link for batch in batches(mentions, BATCH) for link in self.rank(batch, self.candidates(batch), top)]
+
+    def candidates(self, mentions: Sequence[Mention], k: int | None = None) -> Candidates:
+        """Return the fused candidates of a batch, ``k`` of each mention (as the run says when None)."""
+        return fused(self.generators, mentions, k or self.run.k)
+
+    def rank(self, mentions: Sequence[Mention], candidates: Candidates, top: int) -> list[Link]:
+        """Score given candidates of a batch, rank them, and say how sure and why."""
+        board = self.board(mentions, candidates)
+        return [self._answer(board, m, mention, top) for m, mention in enumerate(mentions)]
+
+    def board(self, mentions: Sequence[Mention], candidates: Candidates) -> Board:
+        """Score given candidates of a batch; equal scores are ordered by id."""
+        view = self.kb.take(candidates.union())
+        column = {id: place for place, id in enumerate(view.ids)}
+        parts = self.method.score(self.method.mentions(mentions), self.method.entities(view))
+        scores = total(parts)
+        ranked = []
+        for own, ids in zip(scores, candidates.ids, strict=True):
+            order = sorted((column[id] for id in ids), key=lambda c: (-own[c], view.ids[c]))
+            ranked.append(np.asarray(order, dtype=np.int64))
+        return Board(view, parts, scores, ranked, candidates.sources)
+
+    def _answer(self, board: Board, m: int, mention: Mention, top: int) -> Link:
+        columns = board.ranked[m]
+        probabilities, nil = self.method.confidence.probabilities(board.totals[m, columns].tolist())
+        is_nil = len(columns) == 0 or nil > probabilities[0]
+        certainty = nil if is_nil else float(probabilities[0])
+        evidence = {"nil_probability": round(nil, 6), "calibrated": self.method.confidence.fitted}
+        found = tuple(self._scored(board, m, mention, int(c)) for c in columns[:top])
+        return Link(mention, found, bool(is_nil), round(certainty, 6), evidence)
+
+    def _scored(self, board: Board, m: int, mention: Mention, c: int) -> Scored:
+        entity = board.view.entity(c)
+        own = {name: round(float(part[m, c]), 5) for name, part in board.parts.items() if not np.isnan(part[m, c])}
+        sources = board.sources[m].get(entity.id, {}) if board.sources else {}
+        evidence: dict[str, Any] = self.method.explain(mention, entity)
+        return Scored(entity.id, entity.label, float(board.totals[m, c]), own, evidence, dict(sources))
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """The scores of a batch against the union of its candidates.
+
+    Attributes:
+        view: The n entities of the union.
+        parts: Named contributions, [m, n] each.
+        totals: Their sums, [m, n]; meaningful where ``ranked`` points.
+        ranked: For each mention, its candidates' columns, best first.
+        sources: For each mention, entity id → generator → rank there.
+    """
+
+    view: EntityView
+    parts: Parts
+    totals: Float32[np.ndarray, "m n"]
+    ranked: list[np.ndarray]
+    sources: Sequence[Mapping[str, Mapping[str, int]]]
+
+
+def batches(items: Iterable[Mention], size: int) -> Iterator[list[Mention]]:
+    """Cut any iterable into lists of at most ``size``."""
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
+        yield batch
+
+
+def assemble(run: Run, kb: KnowledgeBase, given: str | Path | None = None) -> Linker:
+    """Make the linker that a run describes, over a knowledge base."""
+    store = FeatureStore(kb.features_dir)
+    kind = registry.load("method", run.method)
+    wants_dense = "dense" in run.generators
+    text, image = _encoders(run, kind.needs, wants_dense)
+    method = kind.build(Context(kb, store, text, image), run.settings)
+    entity_text = method.settings().get("entity_text", "auto")
+    generators = load_generators(run.generators, kb, store, text, entity_text, given)
+    return Linker(kb, method, generators, run.model_copy(update={"kb": str(kb.path), "settings": method.settings()}))
+
+
+def _encoders(run: Run, needs: frozenset[Need], wants_dense: bool) -> tuple[Any, Any]:
+    wants_text = wants_dense or bool(needs & {Need.TEXT_GLOBAL, Need.TEXT_TOKENS})
+    wants_image = bool(needs & {Need.IMAGE_GLOBAL, Need.IMAGE_PATCHES})
+    if run.encoder is not None and (wants_text or wants_image):
+        text, image = load_pair(run.encoder)
+    else:
+        text = load_text(run.text_encoder) if wants_text and run.text_encoder else None
+        image = load_image(run.image_encoder) if wants_image and run.image_encoder else None
+    return (text if wants_text else None), (image if wants_image else None)

@@ -1,0 +1,1 @@
+"""How well does each candidate fit: one file per method."""

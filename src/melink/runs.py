@@ -1,0 +1,98 @@
+"""A run directory: what a linker is made of, as ``config.json`` and a model card.
+
+Weights of methods that have tensors lie beside them as safetensors; a run is never a pickle.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from melink import __version__, registry
+from melink.candidates.load import DEFAULT
+from melink.config import Config, parse
+from melink.datasets.files import replacing
+from melink.errors import ConfigError, NotFound
+from melink.kb.disk import write_json
+
+NAME = "config.json"
+
+
+class Run(Config):
+    """Everything that makes a linker, but for the knowledge base itself.
+
+    Attributes:
+        method: Registered name.
+        settings: The method's own settings.
+        text_encoder: Registered encoder name, hub name or path; None for no text.
+        image_encoder: Likewise for images.
+        encoder: One dual encoder for both sides (CLIP, SigLIP); overrides the two above.
+        generators: Candidate generators, fused.
+        k: Candidates scored for each mention when linking.
+        kb: Path of the knowledge base that the run was made with.
+        fitted_on: What the settings were fitted on: file name and sha256; None when nothing was fitted.
+        melink: Version that wrote the run.
+    """
+
+    method: str = "zeroshot"
+    settings: dict[str, Any] = {}
+    text_encoder: str | None = "minilm"
+    image_encoder: str | None = "classical"
+    encoder: str | None = None
+    generators: tuple[str, ...] = DEFAULT
+    k: int = 100
+    kb: str | None = None
+    fitted_on: dict[str, str] | None = None
+    metrics: dict[str, Any] | None = None
+    melink: str = __version__
+
+
+def read_run(model: str | Path) -> Run:
+    """Return the run of a directory, or the default run of a method name.
+
+    Raises:
+        NotFound: Neither a run directory nor a known method.
+        ConfigError: The directory's ``config.json`` cannot be used.
+    """
+    file = Path(model) / NAME
+    if file.is_file():
+        try:
+            data = orjson.loads(file.read_bytes())
+        except orjson.JSONDecodeError as error:
+            raise ConfigError(f"{file}: {error}", "restore the file, or train again") from error
+        return parse(Run, data, str(file))
+    if str(model) in registry.names("method"):
+        return Run(method=str(model))
+    if Path(model).is_dir():
+        raise NotFound(f"{model} is a directory without {NAME}", "pass a run directory made by 'melink train'")
+    raise NotFound.among("model (neither a run directory nor a method)", str(model), registry.names("method"))
+
+
+def write_run(run: Run, path: str | Path, paper: str) -> None:
+    """Write ``config.json`` and ``README.md`` (the model card) into a directory, each by rename.
+
+    Args:
+        run: What to write.
+        path: The directory; made when absent.
+        paper: Where the method comes from, for the card.
+    """
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / NAME, run.model_dump(mode="json"))
+    with replacing(folder / "README.md") as out:
+        out.write(_card(run, paper).encode())
+
+
+def _card(run: Run, paper: str) -> str:
+    fitted = f"fitted on `{run.fitted_on['file']}`" if run.fitted_on else "default weights, nothing fitted"
+    figures = "".join(f"| {name} | {value} |\n" for name, value in (run.metrics or {}).items())
+    table = f"\n| figure | value |\n|---|---|\n{figures}" if figures else ""
+    return (
+        "---\nlibrary_name: melink\ntags: [multimodal-entity-linking]\n---\n"
+        f"# {run.method}\n\n{paper}; {fitted}.\n\n"
+        f"- text encoder: {run.encoder or run.text_encoder}\n- image encoder: {run.encoder or run.image_encoder}\n"
+        f"- candidates: {', '.join(run.generators)} (top {run.k})\n- melink {run.melink}\n{table}"
+        "\n```python\nimport melink\n\nlinker = melink.Linker.from_pretrained('this directory', kb='knowledge base')\n```\n"
+    )

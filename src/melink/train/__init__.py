@@ -1,0 +1,1 @@
+"""Fitting: sees training and validation data only."""
