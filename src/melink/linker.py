@@ -15,7 +15,7 @@ from melink.candidates.base import Candidates, Generator
 from melink import registry
 from melink.candidates.fusion import fused
 from melink.candidates.load import load_generators
-from melink.errors import ConfigError
+from melink.errors import ConfigError, Problems
 from melink.features.load import load_image, load_pair, load_text
 from melink.features.store import FeatureStore
 from melink.kb.store import KnowledgeBase
@@ -65,6 +65,13 @@ class Linker:
     def save_pretrained(self, path: str | Path) -> None:
         """Write a run directory that :meth:`from_pretrained` reads: ``config.json`` and a model card."""
         write_run(self.run, path, self.method.paper)
+
+    @property
+    def encoders(self) -> dict[str, str]:
+        """Encoders in use: name → fingerprint."""
+        context: Context | None = getattr(self.method, "context", None)
+        used = (context.text, context.image) if context else ()
+        return {encoder.name: encoder.fingerprint for encoder in used if encoder is not None}
 
     def link(self, mentions: Iterable[Mention], top: int = 10) -> list[Link]:
         """Link mentions; the answers come in the same order.
@@ -139,13 +146,15 @@ def batches(items: Iterable[Mention], size: int) -> Iterator[list[Mention]]:
         yield batch
 
 
-def assemble(run: Run, kb: KnowledgeBase, given: str | Path | None = None) -> Linker:
+def assemble(
+    run: Run, kb: KnowledgeBase, given: str | Path | None = None, problems: Problems | None = None
+) -> Linker:
     """Make the linker that a run describes, over a knowledge base."""
     store = FeatureStore(kb.features_dir)
     kind = registry.load("method", run.method)
     wants_dense = "dense" in run.generators
     text, image = _encoders(run, kind.needs, wants_dense)
-    method = kind.build(Context(kb, store, text, image), run.settings)
+    method = kind.build(Context(kb, store, text, image, problems or Problems()), run.settings)
     entity_text = method.settings().get("entity_text", "auto")
     generators = load_generators(run.generators, kb, store, text, entity_text, given)
     return Linker(kb, method, generators, run.model_copy(update={"kb": str(kb.path), "settings": method.settings()}))

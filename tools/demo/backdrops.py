@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image
 from pen import Pen, mix
+from PIL import Image
 
 
 def _sky(pen: Pen) -> None:

@@ -5,10 +5,40 @@ from __future__ import annotations
 from emblems import emblem
 from pen import Pen
 from people import (
-    BLACK, BROWN, DARK, FAIR, MARBLE, STONE, TAN, Bust, back_wings, bow, brimmed, bust, caduceus, cap, crown, glasses,
-    globe, god, guitar_neck, halo, helmet, laurel, microphone, officer_cap, person, ruff, sickle, soft_cap, spear,
-    stripes, tie, two_prongs, wings,
-)  # fmt: skip
+    BLACK,
+    BROWN,
+    DARK,
+    FAIR,
+    MARBLE,
+    STONE,
+    TAN,
+    Bust,
+    back_wings,
+    bow,
+    brimmed,
+    bust,
+    caduceus,
+    cap,
+    crown,
+    glasses,
+    globe,
+    god,
+    guitar_neck,
+    halo,
+    helmet,
+    laurel,
+    microphone,
+    officer_cap,
+    person,
+    ruff,
+    sickle,
+    soft_cap,
+    spear,
+    stripes,
+    tie,
+    two_prongs,
+    wings,
+)
 
 WHITE_HAIR, GREY, BLOND, CHESTNUT = "#f1efea", "#a9a6a2", "#ecc66a", "#5d3820"
 
@@ -20,7 +50,12 @@ person("freddie-mercury", "stage", Bust(TAN, "#f4c518", "short", BLACK, "#ffffff
 person("paris-hilton", "#f3a9c9", Bust(FAIR, "#ef5d9a", "long", "#f4dc95"), glasses("#4a2b3c", True))
 person("george-washington", "#6b7f6a", Bust(FAIR, "#1f2f55", "wig", WHITE_HAIR, "#f7f4ee"))
 person("denzel-washington", "#b8372f", Bust(BROWN, "#17191f", "short", BLACK, "#f2f2f2", "moustache"), tie("#17191f"))
-person("abraham-lincoln", "#b9a27c", Bust(FAIR, "#232326", "short", BLACK, "#f7f4ee", "jaw"), brimmed(24, 21, "#18181b", "#2b2b31"))
+person(
+    "abraham-lincoln",
+    "#b9a27c",
+    Bust(FAIR, "#232326", "short", BLACK, "#f7f4ee", "jaw"),
+    brimmed(24, 21, "#18181b", "#2b2b31"),
+)
 person("joaquin-phoenix", "#2f6f73", Bust(FAIR, "#2a2d33", "long", "#4a3a30", "", "full"))
 person("bruno-mars", "stage", Bust(TAN, "#7a1230", "curls", BLACK), brimmed(12, 24, "#5d2a1c", "#e0b34a"), microphone)
 person("venus-williams", "#3c8d5a", Bust(DARK, "#ffffff", "long", BLACK), cap("#f2f2f2"))
@@ -32,7 +67,13 @@ person("queen-victoria", "#3d2b4a", Bust(FAIR, "#18161a", "bob", GREY, "#f3f0ea"
 person("victoria-beckham", "#e7e1d8", Bust(FAIR, "#111214", "bob", "#4d2f1e"), glasses(BLACK, True))
 person("marco-polo", "#2f7d8a", Bust(FAIR, "#8e2f2a", "long", "#6b4423", "#e2b45a", "full"), soft_cap("#c4912f", 18))
 person("saint-martin-person", "#5b6ea8", Bust(FAIR, "#b3242b", "short", "#6b4a2a", "", "full"), halo)
-person("bacon-philosopher", "#3b4a3a", Bust(FAIR, "#221e20", "short", CHESTNUT, "", "full"), ruff, brimmed(16, 23, "#1d1b1d", "#3a3438"))
+person(
+    "bacon-philosopher",
+    "#3b4a3a",
+    Bust(FAIR, "#221e20", "short", CHESTNUT, "", "full"),
+    ruff,
+    brimmed(16, 23, "#1d1b1d", "#3a3438"),
+)
 person("bacon-painter", "#d9772f", Bust(FAIR, "#30343a", "short", "#5b4636"))
 person("mcqueen-actor", "road", Bust(FAIR, "#28354a", "short", "#c7a05a"), glasses("#2b2b2b", True))
 person("mcqueen-director", "#22262b", Bust(DARK, "#3f4650", ""), glasses("#e8e4da"))
@@ -41,7 +82,9 @@ person("john-adams-composer", "#d7dfe5", Bust(FAIR, "#2f3f5a", "short", WHITE_HA
 person("hathaway-actress", "#b8212c", Bust(FAIR, "#f2f2f2", "long", "#3a221a"))
 person("hathaway-wife", "paper", Bust(FAIR, "#5a4634", "bob", CHESTNUT), ruff)
 person("collins-astronaut", "space", Bust(FAIR, "#eef1f4", "short", "#5d4630", "#3a6ea8"))
-person("collins-revolutionary", "#4a5a3a", Bust(FAIR, "#4d5a2f", "short", BLACK, "#3d4826"), tie("#39401f"), officer_cap)
+person(
+    "collins-revolutionary", "#4a5a3a", Bust(FAIR, "#4d5a2f", "short", BLACK, "#3d4826"), tie("#39401f"), officer_cap
+)
 person("cardinal-cleric", "#caa76a", Bust(FAIR, "#b3121f", "short", WHITE_HAIR), soft_cap("#c4141f", 10))
 person("bass-singer", "#7a1f2b", Bust(FAIR, "#141416", "short", GREY, "#ffffff", "full"), tie("#ffffff"))
 

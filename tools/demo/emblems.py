@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from backdrops import backdrop
-from PIL import Image
 from pen import Pen
+from PIL import Image
 
 Draw = Callable[[Pen], None]
 EMBLEMS: dict[str, tuple[str, Draw]] = {}

@@ -125,8 +125,8 @@ def _equatorial_guinea(pen: Pen) -> None:
     pen.rect(49.2, 31, 50.8, 38, "#7a4a21")
     for x, y in ((47, 31), (50, 29.5), (53, 31), (50, 32)):
         pen.disc(x, y, 2.6, "#2f8f2f")
-    for x, y in [(44 + 2.4 * i, 24) for i in range(6)]:
-        pen.star(x, y, 1.2, "#f2c200", 6, 0.55)
+    for i in range(6):
+        pen.star(44 + 2.4 * i, 24, 1.2, "#f2c200", 6, 0.55)
 
 
 @flag("papua-new-guinea", 3 / 4)

@@ -38,7 +38,9 @@ def _nut(pen: Pen, ink: Colour) -> None:
 
 
 BADGES: dict[str, Callable[[Pen, Colour], None]] = {
-    "coil": lambda pen, ink: pen.line([(68, 80), (84, 78), (80, 71), (70, 69), (70, 61), (84, 60)], 3.4, ink, curved=True),
+    "coil": lambda pen, ink: pen.line(
+        [(68, 80), (84, 78), (80, 71), (70, 69), (70, 61), (84, 60)], 3.4, ink, curved=True
+    ),
     "bean": _bean,
     "gem": lambda pen, ink: pen.poly([(64, 67), (70, 60), (82, 60), (88, 67), (76, 82)], ink),
     "bird": lambda pen, ink: pen.line([(63, 64), (71, 65), (76, 72), (81, 65), (89, 64)], 3, ink, curved=True),
@@ -91,7 +93,9 @@ def _desktop_windows(pen: Pen) -> None:
 def _terminal(pen: Pen) -> None:
     pen.rect(8, 16, 92, 84, "#0b0f12", 4)
     pen.rect(8, 16, 92, 25, "#3b444e", 3)
-    for i, (wide, ink) in enumerate(((30, "#8be08b"), (54, "#d7dee4"), (42, "#d7dee4"), (22, "#8be08b"), (60, "#d7dee4"))):
+    for i, (wide, ink) in enumerate(
+        ((30, "#8be08b"), (54, "#d7dee4"), (42, "#d7dee4"), (22, "#8be08b"), (60, "#d7dee4"))
+    ):
         y = 33 + i * 9
         pen.line([(14, y - 2), (17, y), (14, y + 2)], 1, "#f2c84b")
         pen.rect(21, y - 1.4, 21 + wide, y + 1.4, ink, 1)
@@ -166,7 +170,10 @@ record("mercury-records", "#d9d2e3", "#c22c3a", "#f2c84b")
 
 @emblem("running-shoe", "#e9773a")
 def _running_shoe(pen: Pen) -> None:
-    pen.blob([(8, 62), (14, 42), (24, 46), (34, 40), (44, 46), (62, 58), (86, 62), (94, 72), (92, 80), (50, 80), (10, 80)], "#f6f8fa")
+    pen.blob(
+        [(8, 62), (14, 42), (24, 46), (34, 40), (44, 46), (62, 58), (86, 62), (94, 72), (92, 80), (50, 80), (10, 80)],
+        "#f6f8fa",
+    )
     pen.blob([(8, 76), (50, 75), (94, 74), (95, 82), (80, 87), (12, 87)], "#23262c")
     pen.blob([(10, 60), (14, 44), (24, 48), (26, 62), (14, 66)], "#2f6fc0")
     for i in range(4):
@@ -187,7 +194,23 @@ def _handbag(pen: Pen) -> None:
 
 @emblem("football-club", "stadium")
 def _football_club(pen: Pen) -> None:
-    pen.poly([(28, 22), (12, 36), (22, 48), (30, 42), (30, 84), (70, 84), (70, 42), (78, 48), (88, 36), (72, 22), (58, 20), (42, 20)], "#f7f7f5")
+    pen.poly(
+        [
+            (28, 22),
+            (12, 36),
+            (22, 48),
+            (30, 42),
+            (30, 84),
+            (70, 84),
+            (70, 42),
+            (78, 48),
+            (88, 36),
+            (72, 22),
+            (58, 20),
+            (42, 20),
+        ],
+        "#f7f7f5",
+    )
     pen.rect(41, 20, 59, 84, "#c8202e")
     pen.arc(50, 20, 8, 6, (0, 180), 2, "#c8202e")
     pen.disc(80, 80, 13, "#f7f7f5")
@@ -197,12 +220,15 @@ def _football_club(pen: Pen) -> None:
 
 @emblem("gold-coin", "#24303f")
 def _gold_coin(pen: Pen) -> None:
-    for x, y in ((54, 56), (50, 50)):
+    for x, y in ((54.0, 56.0), (50.0, 50.0)):
         pen.disc(x, y, 36, "#a87a1a")
         pen.disc(x, y, 33, "#e8bd45")
     for x, y in ring(50, 50, 30.6, 36):
         pen.disc(x, y, 0.9, "#a87a1a")
-    pen.blob([(42, 70), (46, 60), (40, 52), (40, 40), (50, 30), (60, 36), (60, 46), (63, 51), (59, 54), (58, 62), (62, 70)], "#c4952a")
+    pen.blob(
+        [(42, 70), (46, 60), (40, 52), (40, 40), (50, 30), (60, 36), (60, 46), (63, 51), (59, 54), (58, 62), (62, 70)],
+        "#c4952a",
+    )
     pen.arc(50, 36, 10, 6, (180, 340), 2, "#8a6414")
 
 

@@ -136,9 +136,9 @@ class Pen:
         self._draw = ImageDraw.Draw(self.image)
 
 
-def finish(image: Image.Image, colours: int = 128) -> Image.Image:
+def finish(image: Image.Image, colours: int = 224) -> Image.Image:
     """Scale a layer down to :data:`SIDE` and give it a palette of at most ``colours``."""
     ratio = SIDE / max(image.size)
     size = (round(image.width * ratio), round(image.height * ratio))
     small = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
-    return small.quantize(colors=colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    return small.quantize(colors=colours, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)

@@ -54,7 +54,10 @@ def bust(pen: Pen, b: Bust) -> None:
     back = {"long": 70, "fringe": 70, "bob": 56, "wig": 54}.get(b.hair)
     if back:
         low = back + (0 if b.hair != "wig" else 2)
-        pen.blob([(33, 38), (36, 22), (50, 15), (64, 22), (68, 38), (70, low), (60, low + 3), (40, low + 3), (30, low)], b.hair_colour)
+        pen.blob(
+            [(33, 38), (36, 22), (50, 15), (64, 22), (68, 38), (70, low), (60, low + 3), (40, low + 3), (30, low)],
+            b.hair_colour,
+        )
     pen.blob([(6, 104), (10, 82), (26, 72), (40, 68), (60, 68), (74, 72), (90, 82), (94, 104)], b.coat)
     pen.blob([(42, 52), (58, 52), (59, 68), (50, 76), (41, 68)], mix(b.skin, "#000000", 0.14))
     if b.collar:
@@ -72,7 +75,9 @@ def face(pen: Pen, b: Bust) -> None:
     """Draw eyes, brows, nose, mouth and beard."""
     ink = mix(b.skin, "#000000", 0.45)
     if b.beard in ("full", "jaw"):
-        pen.blob([(35, 44), (40, 51), (50, 49), (60, 51), (65, 44), (63, 58), (56, 67), (44, 67), (37, 58)], b.hair_colour)
+        pen.blob(
+            [(35, 44), (40, 51), (50, 49), (60, 51), (65, 44), (63, 58), (56, 67), (44, 67), (37, 58)], b.hair_colour
+        )
     for x in (43, 57):
         pen.oval(x, 41, 2.6, 1.7, mix(b.skin, "#ffffff", 0.75))
         pen.disc(x, 41, 1.5, ink if b.skin == MARBLE else BLACK)
@@ -110,7 +115,9 @@ def helmet(colour: Colour, crest: Colour) -> Detail:
 
     def draw(pen: Pen) -> None:
         pen.blob([(30, 26), (36, 10), (52, 2), (68, 8), (78, 26), (74, 34), (66, 20), (50, 14), (38, 20)], crest)
-        pen.blob([(33, 46), (34, 28), (42, 17), (58, 17), (66, 28), (67, 46), (62, 46), (60, 34), (40, 34), (38, 46)], colour)
+        pen.blob(
+            [(33, 46), (34, 28), (42, 17), (58, 17), (66, 28), (67, 46), (62, 46), (60, 34), (40, 34), (38, 46)], colour
+        )
         pen.rect(48.6, 32, 51.4, 46, colour)
 
     return draw
@@ -174,7 +181,10 @@ def guitar_neck(pen: Pen) -> None:
 
 def crown(pen: Pen) -> None:
     """Draw a small crown on a white veil."""
-    pen.blob([(32, 44), (34, 22), (50, 14), (66, 22), (68, 44), (76, 74), (66, 70), (62, 26), (38, 26), (34, 70), (24, 74)], "#f3f0ea")
+    pen.blob(
+        [(32, 44), (34, 22), (50, 14), (66, 22), (68, 44), (76, 74), (66, 70), (62, 26), (38, 26), (34, 70), (24, 74)],
+        "#f3f0ea",
+    )
     pen.poly([(41, 20), (40, 7), (45.5, 13), (50, 4), (54.5, 13), (60, 7), (59, 20)], "#e7b93c")
     pen.disc(50, 16, 1.8, "#c22c4a")
 
@@ -270,5 +280,10 @@ def caduceus(pen: Pen) -> None:
     """Draw a herald's staff with two snakes."""
     pen.line([(86, 100), (86, 34)], 1.8, "#b08a3a")
     for s in (-1, 1):
-        pen.line([(86, 94), (86 + s * 6, 84), (86, 74), (86 - s * 6, 64), (86, 54), (86 + s * 5, 46)], 1.4, "#7c8f4a", curved=True)
+        pen.line(
+            [(86, 94), (86 + s * 6, 84), (86, 74), (86 - s * 6, 64), (86, 54), (86 + s * 5, 46)],
+            1.4,
+            "#7c8f4a",
+            curved=True,
+        )
     pen.disc(86, 32, 3, "#d9b04a")

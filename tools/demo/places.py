@@ -17,11 +17,15 @@ def river(pen: Pen, land: Colour, water: Colour, path: list[tuple[float, float]]
 
 def palm(pen: Pen, x: float, y: float, size: float) -> None:
     """Draw a palm tree whose foot is at ``x``, ``y``."""
-    pen.line([(x, y), (x + size * 0.06, y - size * 0.5), (x + size * 0.16, y - size)], size * 0.07, "#7a5a34", curved=True)
+    pen.line(
+        [(x, y), (x + size * 0.06, y - size * 0.5), (x + size * 0.16, y - size)], size * 0.07, "#7a5a34", curved=True
+    )
     top = (x + size * 0.16, y - size)
     for dx, dy in ((-0.5, 0.1), (-0.34, -0.2), (0.0, -0.34), (0.34, -0.2), (0.5, 0.1), (-0.24, 0.34), (0.26, 0.34)):
         end = (top[0] + dx * size, top[1] + dy * size)
-        pen.line([top, ((top[0] + end[0]) / 2, (top[1] + end[1]) / 2 - size * 0.1), end], size * 0.08, "#3f8a35", curved=True)
+        pen.line(
+            [top, ((top[0] + end[0]) / 2, (top[1] + end[1]) / 2 - size * 0.1), end], size * 0.08, "#3f8a35", curved=True
+        )
 
 
 def round_tree(pen: Pen, x: float, y: float, size: float, leaf: Colour = "#3f7f35") -> None:
@@ -37,7 +41,11 @@ def peak(pen: Pen, x: float, y: float, half: float, high: float, rock: Colour, s
     pen.poly([(x, y - high), (x + half, y), (x + half * 0.1, y)], mix(rock, "#000000", 0.2))
     if snow:
         k = 0.32
-        zig = [(x - half * k, y - high * (1 - k)), (x - half * 0.1, y - high * 0.76), (x + half * 0.08, y - high * 0.64)]
+        zig = [
+            (x - half * k, y - high * (1 - k)),
+            (x - half * 0.1, y - high * 0.76),
+            (x + half * 0.08, y - high * 0.64),
+        ]
         pen.poly([(x, y - high), *zig, (x + half * k, y - high * (1 - k))], "#f4f8fb")
 
 
@@ -125,14 +133,26 @@ def _java_island(pen: Pen) -> None:
     for x, y, r in ((56, 16, 5), (62, 10, 6), (70, 7, 6)):
         pen.disc(x, y, r, "#d9d4d0")
     pen.blob([(4, 66), (30, 58), (60, 60), (96, 64), (90, 72), (50, 75), (12, 72)], "#6fae54")
-    for i, y in enumerate((62, 65.4, 68.8)):
-        pen.line([(24 + i * 4, y), (50, y + 1.4), (78 - i * 3, y)], 0.9, "#cfe08a", curved=True)
+    for i, row in enumerate((62.0, 65.4, 68.8)):
+        pen.line([(24 + i * 4, row), (50, row + 1.4), (78 - i * 3, row)], 0.9, "#cfe08a", curved=True)
     palm(pen, 16, 70, 24)
 
 
 @emblem("new-guinea", "#4f9fc9")
 def _new_guinea(pen: Pen) -> None:
-    coast = [(6, 36), (14, 28), (24, 32), (28, 40), (36, 36), (48, 38), (62, 44), (74, 52), (80, 62), (94, 76), (82, 74)]
+    coast = [
+        (6, 36),
+        (14, 28),
+        (24, 32),
+        (28, 40),
+        (36, 36),
+        (48, 38),
+        (62, 44),
+        (74, 52),
+        (80, 62),
+        (94, 76),
+        (82, 74),
+    ]
     coast += [(70, 66), (60, 66), (52, 60), (42, 62), (34, 54), (22, 48), (16, 44)]
     pen.poly(coast, "#3f8a45")
     for i, (x, y) in enumerate(((36, 46), (46, 50), (56, 54), (66, 59))):
@@ -145,8 +165,27 @@ def _new_guinea(pen: Pen) -> None:
 @emblem("korea-peninsula", "#7fb8d4")
 def _korea_peninsula(pen: Pen) -> None:
     pen.poly([(0, 0), (100, 0), (100, 6), (66, 10), (56, 18), (30, 14), (0, 18)], "#b9c29a")
-    pen.poly([(34, 16), (54, 17), (70, 8), (74, 14), (60, 28), (56, 36), (64, 48), (70, 62), (66, 74), (50, 80), (42, 76),
-              (46, 62), (40, 52), (44, 42), (34, 34), (38, 26)], "#d9c98a")  # fmt: skip
+    pen.poly(
+        [
+            (34, 16),
+            (54, 17),
+            (70, 8),
+            (74, 14),
+            (60, 28),
+            (56, 36),
+            (64, 48),
+            (70, 62),
+            (66, 74),
+            (50, 80),
+            (42, 76),
+            (46, 62),
+            (40, 52),
+            (44, 42),
+            (34, 34),
+            (38, 26),
+        ],
+        "#d9c98a",
+    )
     pen.oval(46, 90, 5, 2.4, "#d9c98a")
     for x, y in ((56, 24), (54, 32), (60, 44), (63, 54)):
         peak(pen, x, y + 3, 4, 6, "#8a8a5a", snow=False)
@@ -154,7 +193,19 @@ def _korea_peninsula(pen: Pen) -> None:
 
 @emblem("micronesia-region", "#1f6fa8")
 def _micronesia_region(pen: Pen) -> None:
-    spots = ((10, 30), (16, 22), (24, 34), (34, 46), (44, 40), (52, 48), (62, 44), (72, 52), (80, 36), (88, 44), (86, 60))
+    spots = (
+        (10, 30),
+        (16, 22),
+        (24, 34),
+        (34, 46),
+        (44, 40),
+        (52, 48),
+        (62, 44),
+        (72, 52),
+        (80, 36),
+        (88, 44),
+        (86, 60),
+    )
     for i, (x, y) in enumerate((*spots, (74, 70), (90, 78), (30, 60), (18, 52))):
         pen.disc(x, y, 4.4, "#4fa8d4")
         pen.arc(x, y, 3.4, 2.8, (20 + i * 24, 290 + i * 24), 1.3, "#e9dca8")
@@ -163,7 +214,19 @@ def _micronesia_region(pen: Pen) -> None:
 
 @emblem("saint-martin-island", "#5fb8d0")
 def _saint_martin_island(pen: Pen) -> None:
-    coast = [(20, 66), (14, 58), (26, 52), (36, 56), (44, 40), (52, 26), (64, 22), (74, 32), (80, 50), (74, 66), (60, 74)]
+    coast = [
+        (20, 66),
+        (14, 58),
+        (26, 52),
+        (36, 56),
+        (44, 40),
+        (52, 26),
+        (64, 22),
+        (74, 32),
+        (80, 50),
+        (74, 66),
+        (60, 74),
+    ]
     coast += [(50, 66), (40, 70), (30, 70)]
     pen.blob(coast, "#eadfae")
     pen.blob([(50 + (x - 50) * 0.92, 50 + (y - 50) * 0.9) for x, y in coast], "#6fae54")

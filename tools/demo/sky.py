@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from emblems import emblem
 from pen import Colour, Pen, mix
 
@@ -73,16 +75,19 @@ def _titan_moon(pen: Pen) -> None:
 
 @emblem("eros-asteroid", "space")
 def _eros_asteroid(pen: Pen) -> None:
-    pen.blob([(8, 58), (18, 40), (36, 38), (52, 46), (70, 34), (90, 36), (94, 52), (78, 62), (56, 62), (34, 74), (14, 72)], "#8c7a66")
+    pen.blob(
+        [(8, 58), (18, 40), (36, 38), (52, 46), (70, 34), (90, 36), (94, 52), (78, 62), (56, 62), (34, 74), (14, 72)],
+        "#8c7a66",
+    )
     pen.blob([(12, 56), (20, 44), (36, 42), (52, 50), (70, 38), (86, 40), (74, 50), (52, 56), (30, 62)], "#b09c84")
     for x, y, r in ((28, 52, 5), (64, 48, 4), (80, 46, 3), (42, 58, 3), (22, 64, 3)):
         pen.disc(x, y, r, "#6e5d4c")
 
 
-def constellation(pen: Pen, stars: dict[str, tuple[float, float, float]], links: tuple[str, ...]) -> None:
+def constellation(pen: Pen, stars: Mapping[str, tuple[float, float, float]], links: tuple[str, ...]) -> None:
     """Draw stars by name (x, y, radius) and the lines between pairs of names."""
-    for a, b in links:
-        pen.line([stars[a][:2], stars[b][:2]], 0.6, "#6f86c9")
+    for pair in links:
+        pen.line([stars[name][:2] for name in pair], 0.6, "#6f86c9")
     for i, (x, y, r) in enumerate(stars.values()):
         pen.disc(x, y, r * 1.9, "#26356b")
         pen.disc(x, y, r, "#ffd9b0" if i == 0 else "#eaf1ff")
@@ -90,14 +95,28 @@ def constellation(pen: Pen, stars: dict[str, tuple[float, float, float]], links:
 
 @emblem("orion-constellation", "space")
 def _orion_constellation(pen: Pen) -> None:
-    stars = {"a": (28, 22, 3), "b": (66, 26, 2.2), "c": (42, 50, 2), "d": (49, 47, 2), "e": (56, 44, 2), "f": (38, 80, 2.2)}
+    stars = {
+        "a": (28, 22, 3),
+        "b": (66, 26, 2.2),
+        "c": (42, 50, 2),
+        "d": (49, 47, 2),
+        "e": (56, 44, 2),
+        "f": (38, 80, 2.2),
+    }
     stars |= {"g": (72, 76, 3.2), "h": (47, 10, 1.5)}
     constellation(pen, stars, ("ab", "ac", "be", "cd", "de", "cf", "eg", "ah", "bh"))
 
 
 @emblem("phoenix-constellation", "space")
 def _phoenix_constellation(pen: Pen) -> None:
-    stars = {"a": (22, 34, 3), "b": (44, 46, 2.2), "c": (70, 40, 1.8), "d": (84, 60, 1.6), "e": (60, 70, 2), "f": (34, 62, 1.6)}
+    stars = {
+        "a": (22, 34, 3),
+        "b": (44, 46, 2.2),
+        "c": (70, 40, 1.8),
+        "d": (84, 60, 1.6),
+        "e": (60, 70, 2),
+        "f": (34, 62, 1.6),
+    }
     constellation(pen, stars, ("ab", "bc", "cd", "de", "eb", "af", "fb"))
 
 
@@ -124,7 +143,9 @@ def _orion_spacecraft(pen: Pen) -> None:
     for turn in (-1, 1):
         pen.poly([(50 + turn * 14, 66), (50 + turn * 44, 52), (50 + turn * 48, 62), (50 + turn * 16, 74)], "#b5472f")
         for k in (0.3, 0.6):
-            pen.line([(50 + turn * (14 + 32 * k), 66 - 13 * k), (50 + turn * (16 + 32 * k), 74 - 12 * k)], 0.7, "#6e2418")
+            pen.line(
+                [(50 + turn * (14 + 32 * k), 66 - 13 * k), (50 + turn * (16 + 32 * k), 74 - 12 * k)], 0.7, "#6e2418"
+            )
     pen.rect(36, 56, 64, 82, "#dfe2e6", 2)
     pen.poly([(40, 82), (60, 82), (64, 92), (36, 92)], "#5b5f66")
     pen.poly([(32, 56), (42, 26), (58, 26), (68, 56)], "#9aa3ad")

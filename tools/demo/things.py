@@ -69,10 +69,10 @@ def _go_board(pen: Pen) -> None:
         pen.rect(16, v - 0.3, 84, v + 0.3, "#4a3618")
         pen.rect(v - 0.3, 16, v + 0.3, 84, "#4a3618")
     stones = ("24", "25", "35", "46", "55", "53", "62", "65", "44", "34", "43", "54", "63", "36", "66", "27")
-    for i, (a, b) in enumerate(stones):
-        x, y = 16 + int(a) * 8.5, 16 + int(b) * 8.5
-        pen.disc(x + 0.5, y + 0.7, 4, "#9a7638")
-        pen.disc(x, y, 3.9, ("#18181b", "#f7f5ef")[i % 2])
+    for i, place in enumerate(stones):
+        across, down = (16 + int(digit) * 8.5 for digit in place)
+        pen.disc(across + 0.5, down + 0.7, 4, "#9a7638")
+        pen.disc(across, down, 3.9, ("#18181b", "#f7f5ef")[i % 2])
 
 
 @emblem("window", "#c9b79a")
@@ -152,7 +152,10 @@ def _computer_mouse(pen: Pen) -> None:
 def _bass_guitar(pen: Pen) -> None:
     pen.line([(40, 62), (86, 14)], 4.6, "#3a2415")
     pen.poly([(83, 12), (88, 17), (97, 10), (92, 3)], "#d99a4a")
-    pen.blob([(20, 66), (28, 56), (36, 60), (40, 50), (48, 54), (48, 66), (54, 76), (44, 84), (32, 92), (18, 90), (12, 78)], "#c8372d")
+    pen.blob(
+        [(20, 66), (28, 56), (36, 60), (40, 50), (48, 54), (48, 66), (54, 76), (44, 84), (32, 92), (18, 90), (12, 78)],
+        "#c8372d",
+    )
     pen.blob([(26, 72), (34, 64), (44, 66), (44, 76), (32, 84)], "#f3ece0")
     for x, y in ((30, 79), (38, 71)):
         pen.line([(x - 3, y - 3), (x + 3, y + 3)], 3, BLACK)
@@ -184,7 +187,7 @@ def _crane_machine(pen: Pen) -> None:
 
 @emblem("wax-seal", "paper")
 def _wax_seal(pen: Pen) -> None:
-    for y in (12, 18, 24):
+    for y in (12.0, 18.0, 24.0):
         pen.rect(12, y, 88 - (y % 5) * 6, y + 1.4, "#9a8f78")
     for s in (-1, 1):
         pen.poly([(50 + s * 4, 60), (50 + s * 24, 98), (50 + s * 12, 98), (50 - s * 2, 66)], "#a81b2a")
@@ -204,7 +207,10 @@ def car(pen: Pen, body: Colour, roof: list[tuple[float, float]], low: float = 0)
     cx = sum(x for x, _ in roof) / len(roof)
     pen.blob([(cx + (x - cx) * 0.8, y + 2.6) for x, y in roof], "#bfe0ee")
     pen.rect(cx - 1.2, min(y for _, y in roof), cx + 1.2, 66, body)
-    pen.blob([(4, 72), (8, 64 + low), (26, 60 + low), (50, 60), (76, 60 + low / 2), (94, 64), (96, 76), (90, 81), (10, 81)], body)
+    pen.blob(
+        [(4, 72), (8, 64 + low), (26, 60 + low), (50, 60), (76, 60 + low / 2), (94, 64), (96, 76), (90, 81), (10, 81)],
+        body,
+    )
     pen.rect(7, 75, 94, 78, dark)
     pen.oval(9, 68 + low / 2, 3, 2, "#fbf3c0")
     pen.rect(92, 66, 95, 70, "#c22c2c")

@@ -22,7 +22,17 @@ def skyline(pen: Pen, heights: tuple[float, ...], ground: float, wall: Colour, l
 def lattice_tower(pen: Pen, iron: Colour) -> None:
     """Draw a tall iron tower on four curved feet."""
     for s in (-1, 1):
-        pen.poly([(50 + s * 24, 92), (50 + s * 15, 92), (50 + s * 7, 62), (50 + s * 1, 18), (50 + s * 3, 18), (50 + s * 10, 60)], iron)
+        pen.poly(
+            [
+                (50 + s * 24, 92),
+                (50 + s * 15, 92),
+                (50 + s * 7, 62),
+                (50 + s * 1, 18),
+                (50 + s * 3, 18),
+                (50 + s * 10, 60),
+            ],
+            iron,
+        )
     pen.rect(37, 60, 63, 64, iron)
     pen.rect(42, 40, 58, 43, iron)
     pen.arc(50, 92, 15, 18, (180, 360), 2, iron)
@@ -42,7 +52,9 @@ def church(pen: Pen, stone: Colour, roof: Colour, ground: float, spires: bool) -
             pen.poly([(x, ground - 56), (x + 8, ground - 76), (x + 16, ground - 56)], roof)
         else:
             for k in range(3):
-                pen.poly([(x + k * 6 - 1, ground - 55), (x + k * 6 + 2, ground - 63), (x + k * 6 + 5, ground - 55)], roof)
+                pen.poly(
+                    [(x + k * 6 - 1, ground - 55), (x + k * 6 + 2, ground - 63), (x + k * 6 + 5, ground - 55)], roof
+                )
         for y in (ground - 48, ground - 30):
             pen.rect(x + 6, y, x + 10, y + 10, "#3a3430", 2)
     pen.poly([(32, ground - 36), (50, ground - 50), (68, ground - 36)], roof)
@@ -54,19 +66,31 @@ def dome(pen: Pen, x: float, ground: float, size: float, stone: Colour, cover: C
     """Draw a domed hall with columns."""
     pen.rect(x - size, ground - size * 0.5, x + size, ground, stone)
     pen.rect(x - size * 0.36, ground - size * 0.86, x + size * 0.36, ground - size * 0.5, mix(stone, "#000000", 0.05))
-    pen.blob([(x - size * 0.4, ground - size * 0.84), (x - size * 0.3, ground - size * 1.2), (x, ground - size * 1.4),
-              (x + size * 0.3, ground - size * 1.2), (x + size * 0.4, ground - size * 0.84)], cover)  # fmt: skip
+    pen.blob(
+        [
+            (x - size * 0.4, ground - size * 0.84),
+            (x - size * 0.3, ground - size * 1.2),
+            (x, ground - size * 1.4),
+            (x + size * 0.3, ground - size * 1.2),
+            (x + size * 0.4, ground - size * 0.84),
+        ],
+        cover,
+    )
     pen.line([(x, ground - size * 1.4), (x, ground - size * 1.62)], size * 0.06, cover)
     for i in range(9):
         cx = x - size * 0.9 + i * size * 0.225
-        pen.rect(cx - size * 0.03, ground - size * 0.42, cx + size * 0.03, ground - size * 0.06, mix(stone, "#000000", 0.28))
+        pen.rect(
+            cx - size * 0.03, ground - size * 0.42, cx + size * 0.03, ground - size * 0.06, mix(stone, "#000000", 0.28)
+        )
 
 
 def water(pen: Pen, top: float, shade: Colour = "#3f8fb5") -> None:
     """Fill the foot of the picture with water."""
     pen.fade(mix(shade, "#ffffff", 0.2), mix(shade, "#000000", 0.25), top)
     for i in range(6):
-        pen.line([(8 + i * 15, top + 5 + i % 3 * 5), (18 + i * 15, top + 5 + i % 3 * 5)], 0.8, mix(shade, "#ffffff", 0.5))
+        pen.line(
+            [(8 + i * 15, top + 5 + i % 3 * 5), (18 + i * 15, top + 5 + i % 3 * 5)], 0.8, mix(shade, "#ffffff", 0.5)
+        )
 
 
 @emblem("paris-city", "dusk")
@@ -241,8 +265,19 @@ def _sydney_australia(pen: Pen) -> None:
         pen.line([(x, 62), (x, 62 - 26 * (1 - ((x - 30) / 34) ** 2) ** 0.5)], 0.6, "#4a545e")
     pen.rect(38, 70, 98, 76, "#c9a98a")
     for x, s in ((44, 18), (56, 26), (70, 22), (84, 16)):
-        pen.blob([(x - s * 0.3, 71), (x - s * 0.2, 70 - s * 0.7), (x + s * 0.4, 70 - s), (x + s * 0.46, 70 - s * 0.5), (x + s * 0.5, 71)], "#fbf9f4")
-        pen.line([(x - s * 0.2, 70 - s * 0.7), (x + s * 0.14, 70 - s * 0.4), (x + s * 0.4, 71)], 0.9, "#c4bfb2", curved=True)
+        pen.blob(
+            [
+                (x - s * 0.3, 71),
+                (x - s * 0.2, 70 - s * 0.7),
+                (x + s * 0.4, 70 - s),
+                (x + s * 0.46, 70 - s * 0.5),
+                (x + s * 0.5, 71),
+            ],
+            "#fbf9f4",
+        )
+        pen.line(
+            [(x - s * 0.2, 70 - s * 0.7), (x + s * 0.14, 70 - s * 0.4), (x + s * 0.4, 71)], 0.9, "#c4bfb2", curved=True
+        )
     water(pen, 76, "#2f7fb5")
 
 
@@ -250,7 +285,9 @@ def _sydney_australia(pen: Pen) -> None:
 def _sydney_nova_scotia(pen: Pen) -> None:
     water(pen, 70, "#3f5f7a")
     pen.rect(0, 66, 100, 74, "#7a6a58")
-    pen.blob([(38, 68), (36, 54), (44, 46), (40, 38), (46, 30), (54, 30), (60, 38), (56, 46), (64, 54), (62, 68)], "#a8622c")
+    pen.blob(
+        [(38, 68), (36, 54), (44, 46), (40, 38), (46, 30), (54, 30), (60, 38), (56, 46), (64, 54), (62, 68)], "#a8622c"
+    )
     pen.rect(48.4, 6, 51.6, 34, "#3a2415")
     pen.disc(50, 6, 3, "#3a2415")
     pen.rect(47, 36, 53, 60, "#2a1a10")

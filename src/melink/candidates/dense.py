@@ -52,3 +52,8 @@ class Dense:
     def _hits(self, scores: np.ndarray, rows: np.ndarray) -> Hits:
         known = np.isfinite(scores)
         return list(zip(self._ids[rows[known]].tolist(), scores[known].tolist(), strict=True))
+
+
+def missing(kb: KnowledgeBase, store: FeatureStore, encoder: Encoder, entity_text: str = "auto") -> int:
+    """Return how many entity texts of a knowledge base the store has not encoded yet."""
+    return store.lacking(encoder, list(entity_texts(kb.view(), entity_text)))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from melink.candidates.base import Hits
+from melink.candidates.name_score import NameScorer
 from melink.candidates.rescore import by_name_similarity
 from melink.kb.store import KnowledgeBase
 from melink.records import Mention
@@ -22,8 +23,9 @@ class Fuzzy:
 
     def __init__(self, kb: KnowledgeBase) -> None:
         self._kb = kb
+        self._scorer = NameScorer()
 
     def search(self, mentions: Sequence[Mention], k: int) -> list[Hits]:
         """Return similar names, most similar first."""
         found = [[id for id, _ in self._kb.names.by_grams(mention.surface, k)] for mention in mentions]
-        return by_name_similarity(self._kb, mentions, found)
+        return by_name_similarity(self._kb, self._scorer, mentions, found)

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 from jaxtyping import Float32
@@ -20,6 +22,8 @@ from scipy import sparse
 
 from melink.kb.folding import fold
 
+KEPT = 1 << 16
+"""Names whose columns are remembered, so that a batch does not read again what the one before read."""
 TOKEN_COVER, GRAM_COVER, GRAM_DICE = 0.5, 0.3, 0.2
 
 
@@ -62,21 +66,35 @@ class NameSide:
 class NameScorer:
     """Scores every mention of a batch against every entity of a chunk with two sparse products.
 
-    One instance shares one vocabulary between both sides; it grows as names are seen.
+    One instance shares one vocabulary between both sides; it grows as names are seen. Names seen lately are kept.
     """
 
     def __init__(self) -> None:
-        self._columns: tuple[dict[str, int], dict[str, int]] = ({}, {})
+        self._words: dict[str, int] = {}
+        self._grams: dict[str, int] = {}
+        self._grams_of: dict[str, frozenset[int]] = {}
+        self._columns = lru_cache(maxsize=KEPT)(self._look_up)
 
     def side(self, names: Iterable[Sequence[str]]) -> NameSide:
         """Index the names of each owner (an entity's label and aliases, or a mention's one surface)."""
-        starts, folded = [], []
+        starts: list[int] = []
+        words: list[frozenset[int]] = []
+        parts: list[frozenset[int]] = []
         for own in names:
-            starts.append(len(folded))
-            folded += dict.fromkeys(map(fold, own)) or [""]
-        words = _indicator([set(name.split()) for name in folded], self._columns[0])
-        parts = _indicator([grams(name) for name in folded], self._columns[1])
-        return NameSide(words, parts, np.asarray(starts, dtype=np.int64))
+            starts.append(len(words))
+            for name in own or ("",):
+                found = self._columns(name)
+                words.append(found[0])
+                parts.append(found[1])
+        matrices = _indicator(words, len(self._words)), _indicator(parts, len(self._grams))
+        return NameSide(*matrices, np.asarray(starts, dtype=np.int64))
+
+    def _look_up(self, name: str) -> tuple[frozenset[int], frozenset[int]]:
+        words = set(fold(name).split())
+        for word in [word for word in words if word not in self._grams_of]:
+            self._words.setdefault(word, len(self._words))
+            self._grams_of[word] = frozenset(self._grams.setdefault(gram, len(self._grams)) for gram in grams(word))
+        return frozenset(self._words[word] for word in words), frozenset().union(*(self._grams_of[word] for word in words))
 
     def score(self, mentions: NameSide, entities: NameSide) -> Float32[np.ndarray, "m n"]:
         """Return the best name similarity of each mention with each entity."""
@@ -94,13 +112,11 @@ class NameScorer:
         return np.maximum.reduceat(scores, entities.starts, axis=1)
 
 
-def _indicator(rows: list[set[str]], columns: dict[str, int]) -> sparse.csr_matrix:
-    indices, ends = [], [0]
-    for row in rows:
-        indices += [columns.setdefault(item, len(columns)) for item in row]
-        ends.append(len(indices))
-    data = np.ones(len(indices), dtype=np.float32)
-    return sparse.csr_matrix((data, np.asarray(indices, np.int32), np.asarray(ends)), shape=(len(rows), len(columns)))
+def _indicator(rows: Sequence[frozenset[int]], width: int) -> sparse.csr_matrix:
+    ends = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum([len(row) for row in rows], out=ends[1:])
+    indices = np.fromiter(chain.from_iterable(rows), np.int32, int(ends[-1]))
+    return sparse.csr_matrix((np.ones(len(indices), dtype=np.float32), indices, ends), shape=(len(rows), width))
 
 
 def _sizes(matrix: sparse.csr_matrix) -> Float32[np.ndarray, " n"]:

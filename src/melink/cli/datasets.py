@@ -95,9 +95,8 @@ def convert(
 ) -> None:
     """Write a published layout as mentions JSONL and the files that `melink kb build` takes.
 
-    Example: `melink datasets convert wikidiverse KGMEL/data -o wikidiverse`, then
-    `melink kb build KB --entities wikidiverse/entities.jsonl --triples wikidiverse/triples.tsv --relations
-    wikidiverse/relations.tsv --images wikidiverse/images.csv`
+    Example: `melink datasets convert wikidiverse KGMEL/data -o wd`, then
+    `melink kb build KB --entities wd/entities.jsonl --triples wd/triples.tsv --relations wd/relations.tsv`
     """
     from melink.datasets.convert import convert as run
     from melink.datasets.detect import open_dataset

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from melink.linker import Linker
     from melink.records import Labelled
 
+PAGE = 200
+"""Most links that a page shows."""
+FEW = 1024
+"""So many entities are encoded without asking."""
+
 
 @verb
 def link(
@@ -58,8 +63,8 @@ def link(
     store = KnowledgeBase.open(kb)
     chosen: dict[str, Any] = {"generators": generator or default_generators(store, model, config, text_encoder or encoder), "given": given}
     encoders = {"text_encoder": text_encoder, "image_encoder": image_encoder, "encoder": encoder}
-    linker = options.make_linker(store, model, **chosen, **encoders, config=config, overrides=set_)
     problems = Problems(strict=strict)
+    linker = options.make_linker(store, model, **chosen, **encoders, config=config, overrides=set_, problems=problems)
     if text is not None or mention is not None:
         _one(linker, text or mention or "", mention or text or "", image, top, json)
         return
@@ -78,15 +83,19 @@ def link(
 def default_generators(kb: Any, model: str, config: Path | None, encoder: str | None) -> str | None:
     """Leave ``dense`` out while the knowledge base is not encoded: a first answer should not wait for all of it."""
     from melink.candidates.dense import missing
+    from melink.features.load import load_text
+    from melink.features.store import FeatureStore
     from melink.runs import read_run
 
     run = read_run(model)
-    if config is not None or "dense" not in run.generators:
+    name = encoder or run.encoder or run.text_encoder
+    if config is not None or "dense" not in run.generators or name is None:
         return None
-    lacking = missing(kb, encoder or run.encoder or run.text_encoder, run.settings.get("entity_text", "auto"))
-    if lacking <= 512:
+    entity_text = run.settings.get("entity_text", "auto")
+    lacking = missing(kb, FeatureStore(kb.features_dir), load_text(name), entity_text)
+    if lacking <= FEW:
         return None
-    err.print(f"[dim]{lacking:,} entities are not encoded: linking without the generator 'dense'; 'melink kb encode {kb.path}' turns it on[/]")
+    err.print(f"[dim]{lacking:,} entities are not encoded: linking without the generator 'dense'; 'melink encode' turns it on[/]")
     return ",".join(name for name in run.generators if name != "dense")
 
 
@@ -145,14 +154,14 @@ def _identity(mentions: str) -> list[Any]:
 
 
 def _one(linker: Linker, text: str, surface: str, image: Path | None, top: int, json: bool) -> None:
-    from melink.datasets.spans import find_span
+    from melink.datasets.spans import search
     from melink.errors import InputError
     from melink.links import link_row
     from melink.records import Labelled, Mention
 
     if image is not None and not image.is_file():
         raise InputError(f"no picture {image}", "check the path of --image")
-    start, end = find_span(text, surface)
+    start, end = search(text, surface) or (None, None)
     mention = Mention("1", text, surface, start, end, str(image) if image else None)
     answer = linker.link([mention], top)[0]
     if json:
@@ -181,9 +190,18 @@ def _print(linker: Linker, answer: Any) -> None:
 
 
 def _page(linker: Linker, mentions: str, images: Path | None, html: Path, top: int) -> None:
+    from melink.datasets.files import replacing
     from melink.errors import Problems
-    from melink.evaluate.cards import link_page
+    from melink.evaluate.cards import card, page
+    from melink.evaluate.outcome import judge
+    from melink.evaluate.thumbnails import Thumbnails
 
-    samples = list(islice(_read(mentions, images, Problems()), 200))
-    html.write_text(link_page(linker.link([s.mention for s in samples], top), linker.kb), encoding="utf-8")
+    view, pictures = linker.kb.view(), Thumbnails()
+    samples = list(islice(_read(mentions, images, Problems()), PAGE))
+    cards = []
+    for sample, answer in zip(samples, linker.link([s.mention for s in samples], top), strict=True):
+        outcome = judge(answer, sample.gold, view.row(sample.gold or "") is not None)
+        cards.append(card(outcome, lambda id: None if (row := view.row(id)) is None else view.entity(row), thumbnails=pictures))
+    with replacing(html) as out:
+        out.write(page("Links", f"{len(cards)} mentions of {mentions}", cards, {"model": linker.run.method}).encode())
     err.print(f"wrote {html}")

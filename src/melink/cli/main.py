@@ -22,6 +22,7 @@ VERBS: Final[dict[str, str]] = {
     "link": "melink.cli.link",
     "evaluate": "melink.cli.evaluate",
     "candidates": "melink.cli.candidates",
+    "encode": "melink.cli.encode",
     "train": "melink.cli.train",
     "methods": "melink.cli.methods",
     "encoders": "melink.cli.encoders",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from melink.errors import Problems
     from melink.kb.store import KnowledgeBase
     from melink.linker import Linker
 
@@ -40,7 +41,7 @@ def make_linker(
     encoder: str | None = None,
     config: Path | None = None,
     overrides: list[str] | None = None,
-    k: int | None = None,
+    problems: Problems | None = None,
 ) -> Linker:
     """Make the linker that the command line describes: the model's run, then the run file, then the options."""
     from melink.config import load_over
@@ -52,8 +53,7 @@ def make_linker(
         "text_encoder": text_encoder,
         "image_encoder": image_encoder,
         "encoder": encoder,
-        "k": k,
     }
     options = {name: value for name, value in chosen.items() if value is not None}
     run = load_over(read_run(model), config, options, overrides or ())
-    return assemble(run, kb, given)
+    return assemble(run, kb, given, problems)

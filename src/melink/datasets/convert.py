@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ def convert(dataset: Dataset, out: str | Path, problems: Problems, images: str |
     """Write a dataset in our own formats.
 
     ``<split>.jsonl`` has the mentions, ``<split>.candidates.jsonl`` the published lists. Where the release has a
-    knowledge base: ``entities.jsonl``, ``triples.tsv`` (head, relation, tail), ``relations.tsv`` (id, label,
-    description) and ``images.csv`` (file, qids) are what ``melink kb build`` takes.
+    knowledge base: ``entities.jsonl`` (with the paths of their pictures), ``triples.tsv`` (head, relation, tail) and
+    ``relations.tsv`` (id, label, description) are what ``melink kb build`` takes.
 
     Args:
         dataset: As :func:`melink.datasets.detect.open_dataset` returns it.
@@ -47,37 +47,26 @@ def convert(dataset: Dataset, out: str | Path, problems: Problems, images: str |
 
 
 def _write_knowledge(knowledge: Knowledge, out: Path, problems: Problems) -> dict[str, int]:
-    pictures: list[Sequence[str]] = []
-
-    def entities() -> Iterator[bytes]:
-        for entity in progress.track(knowledge.entities(problems), "entities"):
-            pictures.extend((image, entity.id) for image in entity.images)
-            yield orjson.dumps(_entity_row(entity))
-
-    written = {"entities.jsonl": _write(out / "entities.jsonl", entities())}
-    if pictures:
-        rows = [("file", "qids"), *pictures]
-        written["images.csv"] = _write(out / "images.csv", map(_csv, rows)) - 1
+    entities = progress.track(knowledge.entities(problems), "entities")
+    rows = (orjson.dumps(_entity_row(entity)) for entity in entities)
+    written = {"entities.jsonl": _write(out / "entities.jsonl", rows)}
     if knowledge.triples is not None:
         triples = progress.track(knowledge.triples(problems), "triples")
         written["triples.tsv"] = _write(out / "triples.tsv", map(_tsv, triples))
     if knowledge.relations is not None:
-        rows = [("pid", "label", "description"), *knowledge.relations(problems)]
-        written["relations.tsv"] = _write(out / "relations.tsv", map(_tsv, rows)) - 1
+        relations = [("pid", "label", "description"), *knowledge.relations(problems)]
+        written["relations.tsv"] = _write(out / "relations.tsv", map(_tsv, relations)) - 1
     return written
 
 
 def _entity_row(entity: Entity) -> dict[str, Any]:
     texts = {"description": entity.description, "attributes": entity.attributes, "aliases": list(entity.aliases)}
+    texts["images"] = [str(Path(image).absolute()) for image in entity.images]
     return {"qid": entity.id, "label": entity.label} | {name: value for name, value in texts.items() if value}
 
 
 def _tsv(fields: Iterable[str]) -> bytes:
     return "\t".join(" ".join(field.split()) for field in fields).encode()
-
-
-def _csv(fields: Iterable[str]) -> bytes:
-    return ",".join('"' + field.replace('"', '""') + '"' for field in fields).encode()
 
 
 def _write(path: Path, rows: Iterable[bytes]) -> int:

@@ -107,4 +107,6 @@ def _title(url: object) -> object:
 
 
 def _titles(urls: object) -> list[str]:
-    return [str(_title(url)) for url in urls if isinstance(url, str)] if isinstance(urls, list) else []
+    """Return the titles of the URLs that name one."""
+    found = [_title(url) for url in urls] if isinstance(urls, list) else []
+    return [title for title in found if isinstance(title, str) and title.strip()]

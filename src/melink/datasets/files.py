@@ -15,6 +15,7 @@ from typing import IO, Any, Final, NamedTuple, cast
 import orjson
 
 from melink.errors import InputError, NotFound, Problems
+from melink.kb.disk import sync_folder
 
 MAX_LINE: Final = 16 << 20
 """Bytes that one line may have; a longer one is reported and passed over without being held in memory."""
@@ -175,5 +176,6 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             os.fsync(raw.fileno())
         part.chmod(0o644)
         part.replace(path)
+        sync_folder(path.parent)
     finally:
         part.unlink(missing_ok=True)

@@ -39,7 +39,8 @@ class ImageResolver:
     KGMEL converted every mention picture to JPEG under the old stem).
 
     Args:
-        source: A directory, an index CSV with the columns ``file`` and ``mention_ids``, or None.
+        source: A directory, an index CSV with the columns ``file`` and ``mention_ids`` (and perhaps ``role``: rows with
+            another role than ``mention`` are left out), or None.
         beside: Folder of the mentions file; paths in data that ``source`` does not hold are looked for here.
 
     Raises:
@@ -97,17 +98,24 @@ class ImageResolver:
 
     def _read_index(self, index: Path) -> None:
         with open_bytes(index) as stream:
-            rows = csv.DictReader(line.decode("utf-8", "replace") for line in stream)
-            if "file" not in (rows.fieldnames or ()):
-                raise InputError(
-                    f"{index}: no column 'file'", "give an index CSV with the columns file and mention_ids"
-                )
-            for row in rows:
-                path = self._indexed(index, row["file"] or "")
-                for mention in filter(None, _SEPARATORS.split(row.get("mention_ids") or "")):
-                    self._by_mention.setdefault(mention, path)
-                if _is_file(path):
-                    self._by_name.setdefault(Path(path).name, path)
+            rows = csv.DictReader(line.decode("utf-8-sig", "replace") for line in stream)
+            try:
+                if "file" not in (rows.fieldnames or ()):
+                    remedy = "give an index CSV with the columns file and mention_ids"
+                    raise InputError(f"{index}: no column 'file'", remedy)
+                for row in rows:
+                    # pictures of entities must not pass for pictures of mentions that have the same file name
+                    if row.get("role") in (None, "", "mention"):
+                        self._index(index, row["file"] or "", row.get("mention_ids") or "")
+            except csv.Error as error:
+                raise InputError(f"{index}: line {rows.line_num}: {error}", "check that this is a CSV file") from error
+
+    def _index(self, index: Path, name: str, mentions: str) -> None:
+        path = self._indexed(index, name)
+        for mention in filter(None, _SEPARATORS.split(mentions)):
+            self._by_mention.setdefault(mention, path)
+        if path:
+            self._by_name.setdefault(Path(path).name, path)
 
     @staticmethod
     def _indexed(index: Path, name: str) -> str:

@@ -14,11 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from melink.datasets import spans
 from melink.datasets.base import Benchmark, Dataset, Knowledge, Layout, Rows, Split
 from melink.datasets.files import json_records, load_json, tsv_rows
 from melink.datasets.images import ImageResolver
 from melink.datasets.layout_parts import first, mention_id, parallel, text
+from melink.datasets.spans import find_spans
 from melink.errors import InputError, Problems
 from melink.records import Entity
 
@@ -68,7 +68,8 @@ class _Release:
             reason = f"{self.folder / 'mapping/ids_split_mappings.json'}: nothing for {self.stem} {_NAMED[split]}"
             raise InputError(reason, "fetch the mapping that belongs to this release")
         wanted = set(map(str, parts[_NAMED[split]]))
-        blank = set(map(str, self.mapping("ids_blank_image").get(self.stem, ())))
+        blanks = self.mapping("ids_blank_image").get(self.stem)
+        blank = set(map(str, blanks)) if isinstance(blanks, list) else set()
         for place, _, row in json_records(self.path, problems):
             key = str(row.get("id"))
             if key not in wanted:
@@ -81,19 +82,19 @@ class _Release:
             }
             known |= {"image_file": None if key in blank else row.get("imgPath"), "blank_image": key in blank}
             pairs = list(parallel(row, ("mention", "entity", "answer"), place, problems))
-            found = spans.search_all(sentence, [text(mention) for mention, _, _ in pairs])
+            found = find_spans(sentence, [text(mention) for mention, _, _ in pairs])
             for number, ((mention, entity, answer), span) in enumerate(zip(pairs, found, strict=True)):
                 shaped = known | {
                     "id": mention_id(self.name, key, place.file, number),
                     "mention": mention,
                     "qid": answer,
                 }
-                shaped |= {"entity_title": entity, "start": span and span[0], "end": span and span[1]}
+                shaped |= {"entity_title": entity, "start": span[0], "end": span[1]}
                 yield place, shaped | _generated(row, text(mention))
 
     def entities(self, problems: Problems) -> Iterator[Entity]:
         candidates = self.mapping("qids_candidate").get(self.stem)
-        wanted = set(candidates) if isinstance(candidates, list) else None
+        wanted = set(map(str, candidates)) if isinstance(candidates, list) else None
         images = ImageResolver(first(self.folder.parent, "KB/image"), beside=self.folder)
         for qid, label, description in _labels(self.labels, problems):
             if wanted is None or qid in wanted:

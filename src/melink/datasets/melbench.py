@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from melink.datasets import spans
 from melink.datasets.base import Benchmark, Dataset, Layout, Rows, Split
 from melink.datasets.files import json_records
 from melink.datasets.layout_parts import first, mention_id, parallel, text
+from melink.datasets.spans import find_spans
 from melink.errors import Problems
 
 
@@ -36,10 +36,10 @@ def _rows(path: Path, name: str, problems: Problems) -> Rows:
         sentence = text(row.get("sentence"))
         known: dict[str, Any] = {"sentence": sentence, "sentence_id": key, "image_file": f"{key}.jpg"}
         triples = list(parallel(row, ("mentions", "entities", "answer"), place, problems))
-        found = spans.search_all(sentence, [text(mention) for mention, _, _ in triples])
+        found = find_spans(sentence, [text(mention) for mention, _, _ in triples])
         for number, ((mention, entity, answer), span) in enumerate(zip(triples, found, strict=True)):
             shaped = known | {"id": mention_id(name, key, place_of_row, number), "mention": mention, "qid": answer}
-            yield place, shaped | {"entity_title": entity, "start": span and span[0], "end": span and span[1]}
+            yield place, shaped | {"entity_title": entity, "start": span[0], "end": span[1]}
 
 
 LAYOUT = Layout("melbench", _expects, _open)

@@ -51,7 +51,8 @@ def _rows(path: Path, prefix: str, problems: Problems) -> Rows:
 
 
 def _entities(folder: Path, problems: Problems) -> Iterator[Entity]:
-    qids = {number: qid for qid, number in _first_line(folder / "qid2id.json").items()}
+    numbers = _first_line(folder / "qid2id.json")
+    qids = {number: qid for qid, number in numbers.items() if isinstance(number, int)}
     images = ImageResolver(first(folder, "kb_image"), beside=folder)
     for place, _, row in json_records(folder / "kb_entity.json", problems):
         number, label = row.get("id"), unquote(text(row.get("entity_name")))
@@ -66,7 +67,7 @@ def _entities(folder: Path, problems: Problems) -> Iterator[Entity]:
         yield Entity(qid, label, description=text(row.get("desc")), attributes=text(row.get("attr")), images=pictures)
 
 
-def _first_line(path: Path) -> dict[str, int]:
+def _first_line(path: Path) -> dict[str, Any]:
     """Read the map QID → row number, which is all on the first line."""
     _, line = next(lines(path, Problems(strict=True)), (0, b""))
     try:

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from melink.datasets import spans
 from melink.datasets.files import Place
 from melink.datasets.images import MISSING, ImageResolver
+from melink.datasets.spans import Span, find_span, repair_span
 from melink.errors import Problems
 from melink.records import NIL, Labelled, Mention, Triple
 
@@ -136,8 +136,8 @@ class _Row:
             id=self.id,
             text=text,
             surface=surface,
-            start=span and span[0],
-            end=span and span[1],
+            start=span[0],
+            end=span[1],
             image=self._image(images),
             triples=tuple(self._triples()),
             attributes=self._attributes(),
@@ -171,13 +171,13 @@ class _Row:
             value = value.get("text", value.get("surface"))
         return (value if isinstance(value, str) and value.strip() else ""), start, end
 
-    def _span(self, text: str, surface: str, start: Any, end: Any) -> tuple[int, int] | None:
+    def _span(self, text: str, surface: str, start: Any, end: Any) -> Span:
         if start is None and end is None:
-            return spans.search(text, surface)
-        if _is_offset(start) and _is_offset(end) and text[start:end] == surface:
+            return find_span(text, surface)
+        if _is_offset(start) and _is_offset(end) and text[start:end].casefold() == surface.casefold():
             return start, end
-        span = spans.repair(text, surface, start if _is_offset(start) else 0)
-        if span:
+        span = repair_span(text, surface, start if _is_offset(start) else 0)
+        if span[0] is not None:
             self._report(f"span {start!r}–{end!r} is not {surface!r}; moved to {span[0]}–{span[1]}", "span repaired")
         else:
             self._report(f"span {start!r}–{end!r}: {surface!r} does not occur in the text", "span not found")

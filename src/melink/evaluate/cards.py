@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from melink.evaluate.decide import Decision, decide, kind_of
+from melink.evaluate.decide import Decision, decide
 from melink.evaluate.markup import document, isolated, sentence, text
 from melink.evaluate.outcome import Outcome, judge
 from melink.evaluate.thumbnails import Thumbnails
 from melink.evaluate.tiles import Scale, nil_tile, tile
-from melink.records import NIL, Entity, Link
+from melink.records import Entity, Link
 
 Lookup = Callable[[str], Entity | None]
 """Entity id → entity, or None when the knowledge base has no such id."""
@@ -69,11 +69,12 @@ def card(
     """
     outcome = answer if isinstance(answer, Outcome) else judge(answer, gold)
     pictures, decision = thumbnails or Thumbnails(), decide(outcome.link)
+    own = pictures.html(outcome.mention.image, f"picture of the mention {outcome.mention.surface}")
     return (
         f'<article class="card" data-tags="{" ".join(_tags(outcome, decision))}">'
-        f'<div class="mention">{pictures.html(outcome.mention.image, f"picture of the mention {outcome.mention.surface}")}'
+        f'<div class="mention">{own}'
         f'<div class="said"><p class="sentence" dir="auto">{sentence(outcome.mention)}</p>'
-        f"{_chips(outcome, expected, note)}</div></div>"
+        f"{_chips(expected, note)}</div></div>"
         f'<div class="answer">{_verdict(outcome, decision)}'
         f'<ol class="candidates">{"".join(_tiles(outcome, lookup, top, decision, pictures))}</ol></div></article>'
     )
@@ -120,12 +121,9 @@ def _tags(outcome: Outcome, decision: Decision) -> list[str]:
     return [*verdict, *nil, *([kind] if kind in FILTERS and kind != "nil" else [])]
 
 
-def _chips(outcome: Outcome, expected: str, note: str) -> str:
+def _chips(expected: str, note: str) -> str:
     chips = [f"should be decided by: {text(expected)}"] if expected else []
     chips += [text(note)] if note else []
-    chips += [
-        text(f"{name}: {outcome.link.evidence[name]}") for name in ("image_problem",) if name in outcome.link.evidence
-    ]
     return f'<p class="chips">{"".join(f"<span>{chip}</span>" for chip in chips)}</p>' if chips else ""
 
 
@@ -159,7 +157,7 @@ def _because(link: Link, decision: Decision) -> str:
     fact = first.evidence.get("matched_triples") if decision.kind == "triple" else None
     quoted = f": “{isolated(fact[0], 120)}”" if isinstance(fact, list | tuple) and fact else ""
     amounts = f", {_amount(given)} vs {_amount(other)}" if given is not None or other is not None else ""
-    switch = f" Without it: {isolated(_who(decision), 80)}." if decision.without else ""
+    switch = f" Without it, the answer would be {isolated(_who(decision), 80)}." if decision.without else ""
     noun = _NOUNS.get(decision.kind) or text(decision.part)
     return f"<strong>Decided by: {noun}</strong> — {reason}{quoted}{amounts}.{switch}"
 

@@ -37,7 +37,7 @@ def isolated(value: object, limit: int = 200) -> str:
 
 
 def sentence(mention: Mention) -> str:
-    """Return the text of a mention with its span highlighted, cut around it; the name follows when it is no substring."""
+    """Return the text of a mention with its span highlighted, cut around it; a name that is no substring follows."""
     start, end = mention.start, mention.end
     if start is None or end is None or not 0 <= start < end <= len(mention.text):
         return (

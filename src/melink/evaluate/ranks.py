@@ -113,18 +113,17 @@ class TopK:
         Raises:
             InputError: The chunk lies before one that was taken in already.
         """
-        width, k = scores.shape[1], self._scores.shape[1]
         if np.any(self._next[rows] > first_row):
             raise InputError(f"chunk of row {first_row} comes too late", "feed chunks in the order of their rows")
-        self._next[rows] = first_row + width
-        both = np.concatenate([self._scores[rows], _ranked_last(scores)], axis=1)
-        chunk_ids = np.broadcast_to(np.arange(first_row, first_row + width), scores.shape)
-        ids = np.concatenate([self._rows[rows], chunk_ids], axis=1)
-        kept = _best(both, k)
-        values = np.take_along_axis(both, kept, axis=1)
+        self._next[rows] = first_row + scores.shape[1]
+        values, places = _above(scores, self._scores[rows, -1])
+        values = np.concatenate([self._scores[rows], values], axis=1)
+        places = np.concatenate([self._rows[rows], places + first_row], axis=1)
+        kept = _best(values, self._scores.shape[1])
+        values = np.take_along_axis(values, kept, axis=1)
         order = np.argsort(-values, axis=1, kind="stable")
         self._scores[rows] = np.take_along_axis(values, order, axis=1)
-        found = np.take_along_axis(np.take_along_axis(ids, kept, axis=1), order, axis=1)
+        found = np.take_along_axis(np.take_along_axis(places, kept, axis=1), order, axis=1)
         self._rows[rows] = np.where(np.isneginf(self._scores[rows]), -1, found)
 
     def rows(self) -> Int64[np.ndarray, "m k"]:
@@ -134,6 +133,17 @@ class TopK:
     def scores(self) -> Float64[np.ndarray, "m k"]:
         """Return their scores."""
         return self._scores.copy()
+
+
+def _above(scores: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores above each row's bound and their columns, in column order, padded with −inf on the right."""
+    of, columns = np.nonzero(scores > bounds[:, None])
+    counts = np.bincount(of, minlength=len(scores))
+    slots = np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts)
+    values = np.full((len(scores), int(counts.max(initial=0))), -np.inf)
+    places = np.zeros(values.shape, dtype=np.int64)
+    values[of, slots], places[of, slots] = scores[of, columns], columns
+    return values, places
 
 
 def _best(scores: np.ndarray, k: int) -> np.ndarray:

@@ -119,7 +119,7 @@ def _gold_scores(linker: Linker, view: EntityView, sides: Sequence[Any], gold: n
         rows = gold[block * BLOCK : (block + 1) * BLOCK]
         own = np.flatnonzero(rows >= 0)
         if len(own):
-            entities = linker.method.entities(view.select(rows[own]))
+            entities = linker.method.entities(view.take(rows[own]))
             scores[block * BLOCK + own] = total(linker.method.score(side, entities))[own, np.arange(len(own))]
     return scores
 

@@ -38,10 +38,10 @@ def read_slice(path: str | Path, known: Collection[str] | None = None) -> Slice:
         InputError: The file cannot be read, or has no such header.
     """
     try:
-        rows = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        rows = Path(path).read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {error}", "check that the file exists and is UTF-8") from error
-    if not rows or not rows[0].startswith("id"):
+    if not rows[0].startswith("id"):
         raise InputError(f"{path}:1: the header must begin with 'id'", "write a first line such as 'id<TAB>reason'")
     ids = frozenset(row.split("\t", 1)[0].strip() for row in rows[1:] if row.strip())
     if known is None:

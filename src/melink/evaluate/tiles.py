@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from melink.evaluate.decide import kind_of
 from melink.evaluate.markup import isolated, text
@@ -75,13 +75,15 @@ def tile(
     page = url(scored.id)
     name = f'<a href="{text(page)}" rel="noopener noreferrer">{label}</a>' if page else label
     about = entity.description or ", ".join(entity.types) or entity.attributes if entity else ""
+    image = pictures.html(_picture(scored, entity), f"picture of {scored.label}")
+    rows = "".join(_row(part, scored, scale, part == decisive) for part in scale.parts)
     return (
-        f'<li class="tile {mark}{" chosen" if chosen else ""}">'
-        f'<div class="head">{pictures.html(_picture(scored, entity), f"picture of {scored.label}")}'
+        f'<li class="tile {mark}{" chosen" if chosen else ""}"><div class="head">{image}'
         f'<div><p class="label"><span class="place">{text(place)}</span> {name}</p>'
-        f'<p class="id">{isolated(scored.id, 40)}{_flag(mark, chosen)}</p><p class="about" dir="auto">{text(about, 110)}</p></div></div>'
-        f'<table class="parts">{"".join(_row(part, scored, scale, part == decisive) for part in scale.parts)}'
-        f'<tr class="total"><th>total</th><td></td><td>{scored.score:.2f}</td></tr></table>{_evidence(scored.evidence)}</li>'
+        f'<p class="id">{isolated(scored.id, 40)}{_flag(mark, chosen)}</p>'
+        f'<p class="about" dir="auto">{text(about, 110)}</p></div></div><table class="parts">{rows}'
+        f'<tr class="total"><th>total</th><td></td><td>{scored.score:.2f}</td></tr></table>'
+        f"{_evidence(scored)}</li>"
     )
 
 
@@ -109,16 +111,17 @@ def _flag(mark: str, chosen: bool) -> str:
 def _row(part: str, scored: Scored, scale: Scale, decisive: bool) -> str:
     value = scored.parts.get(part)
     emphasis = ' class="decisive"' if decisive else ""
-    words = text(part.replace("_", " → ") if kind_of(part) == "cross" else part.replace("_", " "), 24)
+    words = text(part.replace("_", "→") if kind_of(part) == "cross" else part.replace("_", " "), 24)
     if value is None:
         return f'<tr class="absent"><th>{words}</th><td><svg class="track"></svg></td><td>none</td></tr>'
     return f"<tr{emphasis}><th>{words}</th><td>{scale.bar(value, kind_of(part))}</td><td>{value:.2f}</td></tr>"
 
 
-def _evidence(evidence: Mapping[str, Any]) -> str:
+def _evidence(scored: Scored) -> str:
     shown = []
-    for name, value in evidence.items():
-        if name not in _HIDDEN and value not in (None, "", [], ()):
-            words = ", ".join(map(str, value[:2])) if isinstance(value, list | tuple) else str(value)
-            shown.append(f"<li>{text(_WORDS.get(name, name.replace('_', ' ')), 30)}: {isolated(words, 110)}</li>")
+    for name, value in scored.evidence.items():
+        if name in _HIDDEN or value in (None, "", [], (), scored.label):
+            continue
+        words = ", ".join(map(str, value[:2])) if isinstance(value, list | tuple) else str(value)
+        shown.append(f"<li>{text(_WORDS.get(name, name.replace('_', ' ')), 30)}: {isolated(words, 110)}</li>")
     return f'<ul class="evidence">{"".join(shown[:3])}</ul>' if shown else ""

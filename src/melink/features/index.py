@@ -37,8 +37,8 @@ class Index:
         sizes = [len(shard.keys) for shard in self.shards]
         every = np.concatenate([np.empty(0, KEY), *(shard.keys for shard in self.shards)])
         self._keys, first = np.unique(every, return_index=True)
-        self._shard = np.repeat(np.arange(len(sizes)), sizes)[first]
-        self._row = (np.arange(len(every)) - np.repeat(np.cumsum([0, *sizes[:-1]]), sizes))[first]
+        self._shard = np.repeat(np.arange(len(sizes)), np.array(sizes, np.int64))[first]
+        self._row = np.concatenate([np.empty(0, np.int64), *map(np.arange, sizes)])[first]
         self._with_tokens = np.array([shard.tokens is not None for shard in self.shards], dtype=bool)
 
     def __len__(self) -> int:

@@ -137,7 +137,7 @@ class FeatureStore:
         Raises:
             StoreError: The disk is full, the folder cannot be written, or a shard is damaged.
         """
-        keys = text_keys(list(map(_text, items))) if encoder.modality == "text" else self._files.of(items)
+        keys = self._keys(encoder, items)
         folder = self._folder(encoder)
         index = self._open(folder)
         todo, known_bad = self._todo(index, keys, items, tokens)
@@ -157,6 +157,11 @@ class FeatureStore:
                 )
         return FeatureTable(index, keys.keys, encoder, tokens, encoded, missing)
 
+    def lacking(self, encoder: Encoder, items: Sequence[Item], tokens: bool = False) -> int:
+        """Return how many different items :meth:`encode` would have to encode."""
+        todo, _ = self._todo(self._open(self._folder(encoder)), self._keys(encoder, items), items, tokens)
+        return len(todo)
+
     def content_hash(self) -> str:
         """Return a hash of all features, whatever the order and the shards in which they were written."""
         digest = hashlib.sha256()
@@ -164,6 +169,9 @@ class FeatureStore:
             digest.update(folder.name.encode())
             self._open(folder).update(digest)
         return digest.hexdigest()
+
+    def _keys(self, encoder: Encoder, items: Sequence[Item]) -> Keys:
+        return text_keys(list(map(_text, items))) if encoder.modality == "text" else self._files.of(items)
 
     def _folder(self, encoder: Encoder) -> Path:
         return self.root / f"{encoder.modality}-{encoder.fingerprint[:24]}"

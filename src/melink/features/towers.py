@@ -12,7 +12,7 @@ from jaxtyping import Float32, Int64
 from PIL import Image
 
 from melink.features.encoder import Features, Modality, cores
-from melink.features.images import load_image
+from melink.features.images import load_image, to_rgb
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,7 +74,7 @@ class TextTower:
         """Encode a batch of texts; None and blank texts are absent."""
         present = np.array([bool(item and item.strip()) for item in items], dtype=bool)
         if not present.any():
-            return scatter(present, np.zeros((0, self.dim), np.float32), _no_tokens(self.token_dim, tokens), None)
+            return nothing(present, self.dim, self.token_dim if tokens else None)
         ids, mask = self._pack(self._ids([item for item in items if item and item.strip()]))
         vectors, hidden = self._run(ids, mask)
         return scatter(present, vectors, hidden if tokens else None, mask.astype(bool))
@@ -137,7 +137,7 @@ class ImageTower:
         """
         present = np.array([item is not None for item in items], dtype=bool)
         if not present.any():
-            return scatter(present, np.zeros((0, self.dim), np.float32), _no_tokens(self.token_dim, tokens), None)
+            return nothing(present, self.dim, self.token_dim if tokens else None)
         vectors, patches = self._run([opened(item) for item in items if item is not None])
         return scatter(present, vectors, patches if tokens else None, np.ones(patches.shape[:2], dtype=bool))
 
@@ -158,7 +158,7 @@ def opened(item: Image.Image | str | Path) -> Image.Image:
     """
     if not isinstance(item, Image.Image):
         return load_image(item)
-    return item if item.mode == "RGB" else item.convert("RGB")
+    return item if item.mode == "RGB" else to_rgb(item)
 
 
 def normalised(vectors: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, "n d"]:
@@ -181,8 +181,10 @@ def scatter(present: np.ndarray, vectors: np.ndarray, tokens: np.ndarray | None,
     return Features(all_vectors, present, all_tokens, all_mask)
 
 
-def _no_tokens(width: int, wanted: bool) -> np.ndarray | None:
-    return np.zeros((0, 0, width), dtype=np.float32) if wanted else None
+def nothing(present: np.ndarray, dim: int, token_dim: int | None) -> Features:
+    """Return the features of a batch of which no item is there; without token vectors when ``token_dim`` is None."""
+    tokens = None if token_dim is None else np.zeros((0, 0, token_dim), dtype=np.float32)
+    return scatter(present, np.zeros((0, dim), dtype=np.float32), tokens, None)
 
 
 def _pace(device: str) -> tuple[int, int]:

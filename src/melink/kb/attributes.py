@@ -13,7 +13,7 @@ _NEXT: Final = re.compile(rf"\. +(?={_KEY})")
 _PAIR: Final = re.compile(rf"({_KEY})(.*)", re.DOTALL)
 _DATE: Final = re.compile(r"-?\d{1,4}(?:-\d\d){0,2}(?: BCE?)?|\d{1,2}(?:st|nd|rd|th) century(?: BCE?)?")
 _ABBREVIATION: Final = re.compile(r"(?:\b[A-Z]\.)+[A-Z]$|\b(?:Jr|Sr|St|Inc|Ltd|Co|Mt|Ft)$")
-_COMMA: Final = re.compile(r""", *(?=(?:[^"]*"[^"]*")*[^"]*$)(?![^()]*\))""")
+_ITEM: Final = re.compile(r"""\s*(?:"([^"]+)"(?=\s*(?:,|$))|((?:\([^()]*\)|[^,])*))(?:,|$)""")
 _SUFFIX: Final = re.compile(r"(?:Jr|Sr|Inc|Ltd|Esq)\.?|I{1,3}|IV|VI{0,3}|D\.C\.?|M\.D\.?|Ph\.D\.?")
 _RENAMED: Final = {"languages": "language", "nick name": "nickname", "work starts": "work start"}
 _PLACED: Final = {"birth", "death"}
@@ -28,12 +28,13 @@ def attribute_triples(text: str) -> tuple[Triple, ...]:
     and before ``Jr.`` and the like do not split. Text of another form gives nothing.
     """
     found: dict[tuple[str, str], None] = {}
-    for part in _NEXT.split(text.strip()):
+    parts = _NEXT.split(text.strip())  # the stops between are gone, that of the last one is not
+    for part in (*parts[:-1], _without_stop(parts[-1])):
         match = _PAIR.fullmatch(part)
         if match is None:
             continue
         key = match[1].removesuffix(": ").lower()
-        for relation, value in _values(key, _without_stop(match[2].strip())):
+        for relation, value in _values(key, match[2].strip()):
             found[relation, value] = None
     return tuple(Triple(relation, value, literal=True) for relation, value in found)
 
@@ -45,9 +46,11 @@ def _without_stop(value: str) -> str:
 
 def _values(key: str, value: str) -> Iterator[tuple[str, str]]:
     if key in _PLACED:
-        date, comma, place = value.partition(",")
+        date, _, place = value.partition(",")
         if not _DATE.fullmatch(date.strip()):
             date, place = "", value
+        elif date.startswith("-"):
+            date = f"{date[1:].strip()} BCE"
         pairs = [(f"{key} date", date), (f"{key} place", place)]
     else:
         pairs = [(_RENAMED.get(key, key), item) for item in _split(value)]
@@ -59,9 +62,10 @@ def _values(key: str, value: str) -> Iterator[tuple[str, str]]:
 
 def _split(value: str) -> list[str]:
     items: list[str] = []
-    for item in _COMMA.split(value):
-        if items and _SUFFIX.fullmatch(item.strip()):
-            items[-1] += f", {item.strip()}"
+    for match in _ITEM.finditer(value):
+        item = (match[1] or match[2]).strip()
+        if items and _SUFFIX.fullmatch(item):
+            items[-1] += f", {item}"
         else:
             items.append(item)
     return items

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
-from melink import progress
 from melink.errors import InputError, NotFound, Problems, StoreError
 from melink.kb.checkpoint import DONE, READ, READING, REPORTED, Checkpoint
-from melink.kb.disk import locked, read_json, storing, sync_folder, sync_tree
+from melink.kb.disk import locked, storing, sync_folder, sync_tree
+from melink.kb.finish import check_references, finish
 from melink.kb.images import read_images
-from melink.kb.images import report_unknown as report_unknown_pictures
 from melink.kb.ingest import Ingest
-from melink.kb.items import Parser, Relation
-from melink.kb.journal import rebuilt
+from melink.kb.items import Parser
 from melink.kb.jsonl import JsonRows
 from melink.kb.layout import Manifest, drop_old, folder_name, read_manifest, write_manifest
 from melink.kb.lines import fingerprint
-from melink.kb.schema import LABELS
-from melink.kb.seen import Seen
 from melink.kb.store import KnowledgeBase
-from melink.kb.tables import Tables, batches, index_ids, settle
+from melink.kb.tables import Tables
 from melink.kb.triples import TripleFile, read_relations
 from melink.kb.where import Where
 from melink.kb.wikidata import WikidataDump
@@ -81,13 +75,13 @@ class Built:
         kb: The knowledge base, open.
         content_hash: Hash of all entities.
         fresh: False when the inputs had been built before and nothing was done.
-        resumed: Line of the input from which an unfinished build went on, or None.
+        resumed: Whether an unfinished build of the same inputs was gone on with.
     """
 
     kb: KnowledgeBase
     content_hash: str
     fresh: bool
-    resumed: int | None = None
+    resumed: bool = False
 
 
 def build(
@@ -101,6 +95,7 @@ def build(
     wikidata: Files | str | Path = (),
     language: str = "en",
     force: bool = False,
+    batch: int = 8192,
 ) -> Built:
     """Build a knowledge base in a folder.
 
@@ -118,6 +113,7 @@ def build(
         wikidata: Wikidata JSON dump or dumps.
         language: Language of labels taken from dumps.
         force: Build even when nothing has changed.
+        batch: Rows per commit; a stopped build loses at most the last one.
 
     Raises:
         InputError: An input cannot be read.
@@ -128,7 +124,9 @@ def build(
     inputs = Inputs(
         _paths(entities),
         _paths(wikidata),
-        *(None if path is None else Path(path) for path in (triples, relations, images)),
+        _path(triples),
+        _path(relations),
+        _path(images),
         (where,) if isinstance(where, str) else tuple(where or ()),
         language,
     )
@@ -142,7 +140,7 @@ def build(
         before = _manifest(root)
         if before is not None and not force and before.built.get("key") == key:
             return Built(KnowledgeBase.open(root), before.built["content_hash"], fresh=False)
-        resumed, content_hash = _make(root, before, inputs, key, problems or Problems())
+        resumed, content_hash = _make(root, before, inputs, key, problems or Problems(), batch)
     return Built(KnowledgeBase.open(root), content_hash, fresh=True, resumed=resumed)
 
 
@@ -150,26 +148,33 @@ def _paths(files: Files | str | Path) -> tuple[Path, ...]:
     return (Path(files),) if isinstance(files, str | Path) else tuple(map(Path, files))
 
 
+def _path(file: str | Path | None) -> Path | None:
+    return None if file is None else Path(file)
+
+
 def _manifest(root: Path) -> Manifest | None:
     try:
         return read_manifest(root)
     except (StoreError, NotFound):
-        if any(root.iterdir()) and not any(root.glob("gen-*")) and {p.name for p in root.iterdir()} - {".lock", "features"}:
+        if (
+            any(root.iterdir())
+            and not any(root.glob("gen-*"))
+            and {p.name for p in root.iterdir()} - {".lock", "features"}
+        ):
             raise StoreError(f"{root}: the folder holds something else", "choose a new or empty folder") from None
         return None
 
 
 def _make(
-    root: Path, before: Manifest | None, inputs: Inputs, key: dict[str, Any], problems: Problems
-) -> tuple[int | None, str]:
+    root: Path, before: Manifest | None, inputs: Inputs, key: dict[str, Any], problems: Problems, batch: int
+) -> tuple[bool, str]:
     """Read, check, index and put in place the next generation."""
     number = before.number + 1 if before else 1
     final, partial = root / folder_name(number), root / f"{folder_name(number)}.partial"
-    point = Checkpoint.load(final, key)
-    resumed = None
+    resumed, point = True, Checkpoint.load(final, key)
     if point is None or point.stage != DONE:  # else only the manifest was not written
         shutil.rmtree(final, ignore_errors=True)
-        resumed, point = _fill(root, partial, inputs, key, problems)
+        resumed, point = _fill(root, partial, inputs, key, problems, batch)
         with storing(root):
             sync_tree(partial)
             partial.rename(final)
@@ -190,26 +195,44 @@ def _last_version(root: Path, before: Manifest | None) -> int:
 
 
 def _fill(
-    root: Path, partial: Path, inputs: Inputs, key: dict[str, Any], problems: Problems
-) -> tuple[int | None, Checkpoint]:
+    root: Path, partial: Path, inputs: Inputs, key: dict[str, Any], problems: Problems, batch: int
+) -> tuple[bool, Checkpoint]:
     where = Where.parse(inputs.where)
-    tables, point = _start(partial, key, problems)
-    resumed = point.line or None if point.stage == READING else point.line
-    quiet = Problems() if point.versions else problems  # a resumed build has reported these files before
-    facts = TripleFile(inputs.triples).read(quiet) if inputs.triples else None
-    pictures = read_images(inputs.images, quiet) if inputs.images else {}
-    relations = read_relations(inputs.relations, quiet) if inputs.relations else []
-    ingest = Ingest(tables, root, where, facts, pictures, problems, point)
+    tables, point, resumed = _start(partial, key, problems)
+    seen_before = Problems() if resumed else problems  # a resumed build has reported these files already
+    facts = TripleFile(inputs.triples).read(seen_before) if inputs.triples else None
+    pictures = read_images(inputs.images, seen_before) if inputs.images else {}
+    relations = read_relations(inputs.relations, seen_before) if inputs.relations else []
     if point.stage == READING:
-        if not point.versions:
-            ingest.add_relations(relations)
-            point.save(tables, problems)
+        ingest = Ingest(tables, root, where, facts, pictures, problems, point, batch=batch)
+        if not resumed:
+            ingest.start(relations)
         ingest.run(inputs.sources(where))
     if point.stage == READ:
-        _report(tables, ingest, inputs, relations, problems)
+        named = {relation.id for relation in relations} if inputs.relations else None
+        check_references(tables, facts, named, inputs.images, pictures, problems)
         point.stage = REPORTED
         point.save(tables, problems)
-    _finish(tables, root, point)
+    point.content_hash = finish(tables, root)
     point.stage = DONE
     point.save(tables, problems)
-    return (resumed, point)
+    return resumed, point
+
+
+def _start(partial: Path, key: dict[str, Any], problems: Problems) -> tuple[Tables, Checkpoint, bool]:
+    """Go on from the checkpoint of the same build, or begin anew."""
+    tables = Tables(partial)
+    point = Checkpoint.load(partial, key)
+    if point is not None:
+        try:
+            point.roll_back(tables, problems)
+            return tables, point, True
+        except (StoreError, ValueError, RuntimeError):  # damaged by a power cut: begin anew
+            tables = Tables(partial)
+    shutil.rmtree(partial, ignore_errors=True)
+    with storing(partial):
+        partial.mkdir(parents=True)
+        if problems.path is not None:
+            problems.path.unlink(missing_ok=True)
+    tables.create()
+    return tables, Checkpoint(key), False

@@ -76,7 +76,9 @@ def storing(path: Path) -> Iterator[None]:
                 "free some space and run the same command again; what was there before is unchanged and readable",
             ) from error
         if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise StoreError(f"{path}: cannot be written ({error.strerror})", "choose a folder you may write") from error
+            raise StoreError(
+                f"{path}: cannot be written ({error.strerror})", "choose a folder you may write"
+            ) from error
         raise
 
 

@@ -21,7 +21,6 @@ from melink.kb.triples import TripleFile
 from melink.kb.where import Where
 from melink.records import Entity
 
-_ROWS = 8192
 _LINES = 50_000
 
 
@@ -49,7 +48,7 @@ class Ingest:
     problems: Problems
     checkpoint: Checkpoint
     seen: Seen = field(default_factory=Seen)
-    batch: int = _ROWS
+    batch: int = 8192
     _entities: list[Entity] = field(default_factory=list)
     _relations: list[Relation] = field(default_factory=list)
     _outside: list[Outside] = field(default_factory=list)
@@ -69,24 +68,25 @@ class Ingest:
         self.checkpoint.stage = READ
         self.checkpoint.save(self.tables, self.problems)
 
-    def add_relations(self, relations: Sequence[Relation]) -> None:
-        """Store names of relations with the next commit."""
+    def start(self, relations: Sequence[Relation]) -> None:
+        """Store the names of relations and note the beginning."""
         self._relations += relations
+        self._commit(0, 0, 0)
 
     def _read(self, index: int, path: Path, parser: Parser) -> None:
         point = self.checkpoint
         with progress.task(f"reading {path.name}", unit="rows") as advance:
             advance(point.line)
+            last = Line(point.line, point.position, b"")
             try:
-                for line in lines(path, point.line, point.position):
-                    self._line(path, line, parser)
+                for last in lines(path, point.line, point.position):
+                    self._line(path, last, parser)
                     advance(1)
-                    if max(len(self._entities), len(self._outside)) >= self.batch or line.number - point.line >= _LINES:
-                        self._commit(index, line.number, line.end)
-            finally:
-                progress_made = self._entities or self._outside or self._relations
-                if progress_made and "line" in locals():
-                    self._commit(index, line.number, line.end)
+                    if max(len(self._entities), len(self._outside)) >= self.batch or last.number - point.line >= _LINES:
+                        self._commit(index, last.number, last.end)
+            except InputError:
+                self._commit(index, last.number, last.end)
+                raise
         self._commit(index + 1, 0, 0)
 
     def _line(self, path: Path, line: Line, parser: Parser) -> None:

@@ -63,12 +63,17 @@ def rebuilt(tables: Tables, root: Path) -> NameIndex:
     return NameIndex(folder / "names")
 
 
-def opened(folder: Path, version: int) -> NameIndex | None:
-    """Open the names index, or say why it has to be made anew and return None."""
+def opened(folder: Path, version: int | None) -> NameIndex | None:
+    """Open the names index, or say why it has to be made anew and return None.
+
+    Args:
+        folder: Folder of the generation.
+        version: Version of the table that the index must stand at, or None for any.
+    """
     stands_at = (read_json(folder / "names.json") or {}).get("version")
     if stands_at is None:
         return None
-    if stands_at != version:
+    if version not in (None, stands_at):
         _log.warning("%s: the names index is behind the entities and is made anew", folder.parent)
         return None
     try:

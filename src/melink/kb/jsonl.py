@@ -23,7 +23,7 @@ _IDS: Final = ("id", "qid", "entity_id")
 _LABELS: Final = ("label", "name")
 _KNOWN: Final = {
     *_IDS, *_LABELS, "aliases", "description", "attributes", "extract", "types", "entity_type", "images", "image",
-    "triples",
+    "triples", "extra",
 }  # fmt: skip
 MAX_NAME: Final = 1_000
 MAX_TEXT: Final = 200_000
@@ -71,7 +71,8 @@ class JsonRows:
         if not label:
             raise Unusable("no label", "no label")
         attributes = _text(row, "attributes")
-        extra = {name: value for name, value in row.items() if name not in _KNOWN and value is not None}
+        extra = dict(row["extra"]) if isinstance(row.get("extra"), dict) else {}
+        extra |= {name: value for name, value in row.items() if name not in _KNOWN and value is not None}
         _check_extra(extra)
         images = [str(self.folder / path) for path in _texts(row, "images")]
         for name in _texts(row, "image"):

@@ -63,7 +63,7 @@ def read_manifest(path: Path) -> Manifest:
     if not isinstance(data, dict):
         if any(path.glob("gen-*.partial")):
             raise StoreError(f"{path}: its first build was not finished", "run the same 'melink kb build' again")
-        raise StoreError(f"{path}: not a knowledge base (no manifest.json)", "give a folder that 'melink kb build' made")
+        raise StoreError(f"{path}: not a knowledge base", "give a folder that 'melink kb build' made")
     if data.get("format") != FORMAT:
         raise StoreError(f"{path}: made by another version of melink (format {data.get('format')})", "build it again")
     return Manifest(**data)

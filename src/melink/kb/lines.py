@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, cast
 
 from melink.errors import InputError
 
@@ -40,10 +40,9 @@ def open_bytes(path: Path) -> IO[bytes]:
     Raises:
         InputError: It cannot be opened.
     """
+    opener: Any = {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix, open)
     try:
-        if path.suffix == ".gz":
-            return gzip.open(path, "rb")
-        return bz2.open(path, "rb") if path.suffix == ".bz2" else path.open("rb")
+        return cast(IO[bytes], opener(path, "rb"))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}", "check the path") from error
 

@@ -43,7 +43,6 @@ def _schema() -> Any:
     builder.add_text_field("tail", tokenizer_name="raw", index_option="basic")
     builder.add_text_field("brief", tokenizer_name="words", index_option="freq")
     builder.add_text_field("text", tokenizer_name="words", index_option="freq")
-    builder.add_text_field("tail", tokenizer_name="raw", index_option="basic")
     return builder.build()
 
 
@@ -62,8 +61,6 @@ def _document(entity: Entity) -> Any:
     types = " ".join(entity.types)
     text = f"{names} {entity.description} {entity.attributes or literals} {entity.extract} {types}"
     document.add_text("text", fold(text))
-    for tail in {triple.tail for triple in entity.triples}:
-        document.add_text("tail", tail)
     return document
 
 
@@ -80,7 +77,7 @@ class NameIndex:
         self._schema = _schema()
         if path is not None and make:
             path.mkdir(parents=True, exist_ok=True)
-        elif path is not None and not tantivy.Index.exists(str(path)):
+        elif path is not None and not (path.is_dir() and tantivy.Index.exists(str(path))):
             raise FileNotFoundError(f"no index at {path}")
         self._index = tantivy.Index(self._schema, path=None if path is None else str(path))
         words = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build()
@@ -127,10 +124,6 @@ class NameIndex:
     def text_doc_freq(self, token: str) -> int:
         """Return how many entities have this folded token in their names or text."""
         return int(self._searcher.doc_freq("text", token))
-
-    def tail_doc_freq(self, tail: str) -> int:
-        """Return how many entities have a triple with this tail (an entity id, or the exact text of a literal)."""
-        return int(self._searcher.doc_freq("tail", tail))
 
     def tail_doc_freq(self, tail: str) -> int:
         """Return how many entities have a triple with this tail: an entity id, or the text of a literal."""

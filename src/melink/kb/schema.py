@@ -50,9 +50,7 @@ def to_table(entities: Iterable[Entity], root: Path) -> pa.Table:
         "extract": [e.extract for e in rows],
         "types": [e.types for e in rows],
         "images": [[stored_image(i, root) for i in e.images] for e in rows],
-        "triples": [
-            [{"relation": t.relation, "tail": t.tail, "literal": t.literal} for t in e.triples] for e in rows
-        ],
+        "triples": [[{"relation": t.relation, "tail": t.tail, "literal": t.literal} for t in e.triples] for e in rows],
         "extra": [orjson.dumps(dict(e.extra), option=orjson.OPT_SORT_KEYS).decode() for e in rows],
     }
     return pa.table(columns, schema=ENTITIES)

@@ -17,7 +17,9 @@ def statistics(tables: Tables) -> dict[str, int]:
     )  # fmt: skip
     for batch in batches(tables.entities, (*LIGHT, "triples")):
         counts["entities"] += batch.num_rows
-        filled = {name: pc.greater(pc.binary_length(batch[name]), 0) for name in ("description", "attributes", "extract")}
+        filled = {
+            name: pc.greater(pc.binary_length(batch[name]), 0) for name in ("description", "attributes", "extract")
+        }
         for name, flags in filled.items():
             counts[f"with_{name}"] += pc.sum(flags).as_py() or 0
         some = pc.or_(pc.or_(filled["description"], filled["attributes"]), filled["extract"])

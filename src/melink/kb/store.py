@@ -275,9 +275,9 @@ class KnowledgeBase:
         from melink.kb import journal
         from melink.kb.names import rebuild
 
-        everything = journal.stored(self._tables, self.path)
         if self._pinned is not None:
-            return rebuild(None, everything)
+            return rebuild(None, journal.stored(self._tables, self.path))
+        self.refresh()
         index = journal.opened(self._tables.path, self._tables.entities.version)
         if index is not None:
             return index
@@ -286,7 +286,8 @@ class KnowledgeBase:
                 self.refresh()
                 return journal.rebuilt(self._tables, self.path)
         except StoreError:  # somebody is writing, or the folder is read-only
-            return rebuild(None, everything)
+            index = journal.opened(self._tables.path, None)
+            return index or rebuild(None, journal.stored(self._tables, self.path))
 
     def _recover(self) -> None:
         """Finish an update that a killed process left half done, unless its writer is still alive."""
@@ -312,7 +313,9 @@ class KnowledgeBase:
         from melink.kb.tables import compact
 
         if self._pinned is not None:
-            raise StoreError(f"{self.path}: version {self.version} is for reading", "open it without a version to write")
+            raise StoreError(
+                f"{self.path}: version {self.version} is for reading", "open it without a version to write"
+            )
         with locked(self.path / ".lock"), storing(self.path):
             self.refresh()
             self._repair()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from functools import cached_property
@@ -113,9 +114,16 @@ def index_ids(table: Any) -> None:
     table.create_index("id", config=BTree(), replace=True)
 
 
-def compact(table: Any, keep: timedelta = timedelta(days=7)) -> None:
-    """Merge small files and bring indexes up to date; versions older than ``keep`` go."""
-    table.optimize(cleanup_older_than=keep)
+def compact(table: Any) -> None:
+    """Merge small files and bring indexes up to date; versions older than a week go."""
+    table.optimize(cleanup_older_than=timedelta(days=7))
+
+
+def settle(table: Any) -> None:
+    """Merge small files and drop every version but this one. For tables that nobody else has open."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns about readers of older versions
+        table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
 
 
 def _first_line(error: Exception) -> str:

@@ -80,7 +80,7 @@ def read_relations(path: Path, problems: Problems) -> list[Relation]:
             if text.strip():
                 problems.add(path, number, "expected an id and a label between tabs", kind="bad relation")
         elif id in found:
-            problems.add(path, number, f"relation {id} was there before; the first one counts", id, "duplicate relation")
+            problems.add(path, number, f"relation {id} was there before; the first counts", id, "duplicate relation")
         else:
             found[id] = Relation(id, label, description)
     return list(found.values())

@@ -82,7 +82,9 @@ class Vectors:
         with storing(self._tables.path):
             table.create_index("vector", config=IvfFlat(distance_type="dot"))
 
-    def _indexed(self, table: Any, queries: Float32[np.ndarray, "m d"], k: int) -> Any:
+    def _indexed(
+        self, table: Any, queries: Float32[np.ndarray, "m d"], k: int
+    ) -> tuple[list[list[str]], Float32[np.ndarray, "m k"]]:
         found = []
         for query in queries:
             search = table.search(query).distance_type("dot").nprobes(40).limit(k).select(["id", "_distance"])

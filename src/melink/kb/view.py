@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ class EntityView:
         column = self._table[name].combine_chunks()
         bounds = column.offsets.to_pylist()
         flat = column.values.to_pylist()
-        return [flat[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+        return [flat[a:b] for a, b in pairwise(bounds)]
 
     @cached_property
     def _facts(self) -> tuple[list[int], list[str], list[str], list[bool], Mapping[str, str], Mapping[str, str]]:
@@ -108,7 +109,14 @@ class EntityView:
         facts = column.values
         relation, tail, literal = (facts.field(i).to_pylist() for i in range(3))
         tails = {t for t, is_text in zip(tail, literal, strict=True) if not is_text}
-        return column.offsets.to_pylist(), relation, tail, literal, self._label_of(tails), self._relation_of(set(relation))
+        return (
+            column.offsets.to_pylist(),
+            relation,
+            tail,
+            literal,
+            self._label_of(tails),
+            self._relation_of(set(relation)),
+        )
 
     @cached_property
     def _extra(self) -> pa.Table:
@@ -137,10 +145,6 @@ class EntityView:
     def slice(self, start: int, stop: int) -> EntityView:
         """Return the rows from ``start`` up to ``stop`` as a view of their own."""
         return self._part(lambda table: table.slice(start, stop - start))
-
-    def select(self, rows: Int64[np.ndarray, " n"]) -> EntityView:
-        """Return some rows, in the order given and with repeats, as a view of their own."""
-        return self._part(lambda table: table.take(pa.array(rows)))
 
     def _part(self, cut: Callable[[pa.Table], pa.Table]) -> EntityView:
         return EntityView(cut(self._table), lambda: cut(self._extra), self._label_of, self._relation_of, self._root)

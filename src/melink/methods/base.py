@@ -9,13 +9,14 @@ picture on one side, say) and contributes nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Float32
 
+from melink.errors import Problems
 from melink.features.encoder import Encoder
 from melink.features.store import FeatureStore
 from melink.kb.store import KnowledgeBase
@@ -41,12 +42,16 @@ class Need(StrEnum):
 
 @dataclass(frozen=True)
 class Context:
-    """What methods are built over: a knowledge base, the feature store, and the chosen encoders."""
+    """What methods are built over: a knowledge base, the feature store, and the chosen encoders.
+
+    ``problems`` receives every picture that could not be read.
+    """
 
     kb: KnowledgeBase
     store: FeatureStore
     text: Encoder | None = None
     image: Encoder | None = None
+    problems: Problems = field(default_factory=Problems)
 
 
 class Method(Protocol):

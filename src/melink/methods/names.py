@@ -21,6 +21,7 @@ class NamesSettings(Config):
 
     temperature: float = 0.05
     nil: float = 0.6
+    fitted: bool = False
 
 
 class NamesMethod:
@@ -33,7 +34,7 @@ class NamesMethod:
 
     def __init__(self, config: NamesSettings) -> None:
         self.config = config
-        self.confidence = Confidence(config.temperature, config.nil)
+        self.confidence = Confidence(config.temperature, config.nil, config.fitted)
         self._names = NameScorer()
 
     @classmethod

@@ -123,7 +123,7 @@ class TripleScorer:
         indices, data, ends = [], [], [0]
         for row in rows:
             indices += [self._columns.setdefault(word, len(self._columns)) for word in row]
-            data += [1 / len(row)] * len(row)
+            data += [1 / max(len(row), 1)] * len(row)
             ends.append(len(indices))
         arrays = (np.asarray(data, np.float32), np.asarray(indices, np.int32), np.asarray(ends))
         return sparse.csr_matrix(arrays, shape=(len(rows), len(self._columns)))

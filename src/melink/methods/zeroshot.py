@@ -171,7 +171,7 @@ class ZeroShot:
         return [path for path, _ in pairs], np.fromiter((row for _, row in pairs), np.int64, len(pairs))
 
     def _tower(self, modality: str, items: Sequence[str | None], owners: np.ndarray, n: int) -> Tower:
-        table = self.context.store.encode(self.encoders[modality], items)
+        table = self.context.store.encode(self.encoders[modality], items, problems=self.context.problems)
         return Tower(table.vectors(), table.present, owners, n)
 
 

@@ -1,0 +1,182 @@
+"""``melink evaluate``: figures with intervals under a stated protocol, and a page of instructive errors."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from melink.cli import options
+from melink.cli.common import err, report, verb, write_json
+
+if TYPE_CHECKING:
+    from melink.evaluate.outcome import Outcome
+    from melink.evaluate.protocol import Protocol
+    from melink.linker import Linker
+    from melink.records import Labelled
+
+
+@verb
+def evaluate(
+    kb: options.KB,
+    mentions: options.Mentions,
+    model: options.Model = "zeroshot",
+    candidates: Annotated[str, typer.Option("--candidates", help="'full' ranks the whole knowledge base exactly; a number ranks that many candidates.")] = "full",
+    slice_: Annotated[list[str] | None, typer.Option("--slice", help="NAME=F.tsv: also report the mentions whose ids F lists (repeatable).")] = None,
+    train: Annotated[Path | None, typer.Option("--train", help="Training mentions: for the leak report and seen/unseen entities.")] = None,
+    images: options.Images = None,
+    ties: Annotated[str, typer.Option("--ties", help="mean, optimistic or pessimistic.")] = "mean",
+    miss: Annotated[str, typer.Option("--miss", help="Gold that is not a candidate: miss; inject_gold or drop only to repeat published protocols.")] = "miss",
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap.")] = 0,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the result here; '-' for stdout.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a one-page report here.")] = None,
+    generator: options.Generators = None,
+    given: options.Given = None,
+    text_encoder: options.TextEncoder = None,
+    image_encoder: options.ImageEncoder = None,
+    encoder: options.DualEncoder = None,
+    config: options.Config = None,
+    set_: options.Set = None,
+    strict: options.Strict = False,
+    fail_on_bad_rows: options.FailBad = False,
+) -> None:
+    """Evaluate a method or a run on labelled mentions.
+
+    Examples:
+
+        melink evaluate KB valid.jsonl --model zeroshot --slice ambiguous=ambiguous.tsv --json result.json
+
+        melink evaluate KB valid.jsonl --model RUN --candidates 100 --html report.html --train train.jsonl
+    """
+    from melink.datasets.mentions import read_mentions
+    from melink.errors import InputError, Problems
+    from melink.kb.store import KnowledgeBase
+
+    started = time.perf_counter()
+    full = candidates == "full"
+    if not full and not (candidates.isdigit() and int(candidates) > 0):
+        raise InputError(f"--candidates {candidates!r}", "write 'full' or a number such as 100")
+    problems = Problems(strict=strict)
+    store = KnowledgeBase.open(kb)
+    samples = list(read_mentions(mentions, images, problems))
+    # ranking the whole knowledge base needs no generator; naming a cheap one keeps 'dense' from encoding for nothing
+    chosen = {"generators": generator or ("names" if full else None), "given": given}
+    encoders = {"text_encoder": text_encoder, "image_encoder": image_encoder, "encoder": encoder}
+    linker = options.make_linker(store, model, **chosen, **encoders, config=config, overrides=set_, problems=problems)
+    footprint, leaks = _leaks(train, images, samples)
+    protocol = _protocol(linker, model, mentions, "full" if full else int(candidates), ties, miss, seed, leaks)
+    err.print("\n".join(f"[dim]{line}[/]" for line in protocol.lines()))
+    outcomes, seconds = _run(linker, samples, protocol)
+    result = _result(outcomes, protocol, slice_ or [], seconds | {"setup": round(seconds.pop("began") - started, 3)}, problems, footprint)
+    _tell(result)
+    if json is not None:
+        _write(result, json)
+    if html is not None:
+        from melink.evaluate.report import report as page
+
+        html.write_text(page(result, outcomes, store), encoding="utf-8")
+        err.print(f"wrote {html}")
+    report(problems, fail_on_bad_rows)
+
+
+def _run(linker: Linker, samples: list[Labelled], protocol: Protocol) -> tuple[list[Outcome], dict[str, float]]:
+    from melink.evaluate.run import outcomes, rank_candidates, rank_full
+
+    began = time.perf_counter()
+    if protocol.candidates == "full":
+        ranked = rank_full(linker, samples, protocol.ties)  # type: ignore[arg-type]
+    else:
+        inject = protocol.miss_policy == "inject_gold"
+        ranked = rank_candidates(linker, samples, int(protocol.candidates), protocol.ties, inject)  # type: ignore[arg-type]
+    seconds = time.perf_counter() - began
+    found = outcomes(linker, samples, ranked)
+    rate = round(len(samples) / max(seconds, 1e-9), 2)
+    return found, {"began": began, "rank": round(seconds, 3), "mentions_per_second": rate}
+
+
+def _protocol(
+    linker: Linker, model: str, mentions: str, candidates: str | int, ties: str, miss: str, seed: int, leaks: Any
+) -> Protocol:
+    from melink.evaluate.protocol import Protocol, file_hash
+
+    settings = linker.method.settings()
+    kb = linker.kb
+    if linker.run.fitted_on and mentions != "-" and linker.run.fitted_on.get("sha256") == file_hash(mentions):
+        err.print("[yellow]this split is the one that the run was fitted on: the figures are not held out[/]")
+        leaks = {"fitted on this split": True, **(leaks if isinstance(leaks, dict) else {})}
+    return Protocol(
+        candidates=candidates,
+        kb_size=len(kb),
+        kb_hash=kb.content_hash(),
+        entity_text_source=settings.get("entity_text", "names only"),
+        split_file=mentions,
+        split_hash=file_hash(mentions) if mentions != "-" else "standard input",
+        method=linker.run.method,
+        generators=() if candidates == "full" else linker.run.generators,
+        kb_version=kb.version,
+        ties=ties,
+        miss_policy=miss,
+        leaks=leaks,
+        seeds=(seed,),
+        encoders=linker.encoders,
+        weights=settings.get("weights", {}),
+        run=model,
+    )
+
+
+def _leaks(train: Path | None, images: Path | None, samples: list[Labelled]) -> tuple[set[str] | None, Any]:
+    if train is None:
+        return None, "train not given"
+    from melink.datasets.leaks import TrainFootprint
+    from melink.datasets.mentions import read_mentions
+
+    footprint = TrainFootprint.of(read_mentions(train, images))
+    found = footprint.report(samples).to_dict()
+    return set(footprint.golds), {"mentions": found["mentions"], "shared_any": found["shared_any"], **found["shared_with_train"]}
+
+
+def _result(
+    outcomes: list[Outcome], protocol: Protocol, slices: list[str], timing: dict[str, float], problems: Any, golds: set[str] | None
+) -> dict[str, Any]:
+    from melink.datasets.mentions import PASSED_OVER
+    from melink.errors import InputError
+    from melink.evaluate.result import build_result
+    from melink.evaluate.slices import read_slice
+
+    known = {outcome.mention.id for outcome in outcomes}
+    parts = {}
+    for option in slices:
+        name, equals, path = option.partition("=")
+        if not equals:
+            raise InputError(f"--slice {option!r}", "write --slice NAME=FILE.tsv")
+        parts[name] = read_slice(path, known)
+    passed = sum(problems.counts[kind] for kind in PASSED_OVER)
+    result = build_result(outcomes, protocol, parts, timing, passed, golds)
+    result["problems"] = dict(problems.counts)
+    return result
+
+
+def _tell(result: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    keys = ("n", "hits@1", "hits@3", "hits@5", "hits@10", "mrr", "mr", "candidate_recall")
+    table = Table("", *keys, "95% of hits@1", "NIL F1")
+    for name, row in {"all": result["overall"], **result["slices"]}.items():
+        values = ["–" if row.get(key) is None else str(row[key]) if key == "n" else f"{row[key]:.4f}" for key in keys]
+        interval = (row.get("ci95") or {}).get("hits@1")
+        nil = (row.get("nil") or {}).get("f1")
+        table.add_row(name, *values, "{:.4f}–{:.4f}".format(*interval) if interval else "–", "–" if nil is None else f"{nil:.4f}")
+    Console(stderr=True, width=140).print(table)
+
+
+def _write(result: dict[str, Any], path: Path) -> None:
+    if str(path) == "-":
+        write_json(result)
+        return
+    from melink.kb.disk import write_json as store_json
+
+    store_json(path, result)
+    err.print(f"wrote {path}")

@@ -1,0 +1,146 @@
+"""SIGKILL at random moments of a build and of upserts. MELINK_KILLS sets how many of each (20)."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from melink.kb.build import build
+from melink.kb.store import KnowledgeBase
+
+KILLS = int(os.environ.get("MELINK_KILLS", "20"))
+ENTITIES = 3000
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="SIGKILL is a signal of POSIX systems"),
+]
+
+BUILDER = """
+import sys
+import lancedb, tantivy
+from melink.kb.build import build
+print("ready", flush=True)
+built = build(sys.argv[1], sys.argv[2], sys.argv[3], batch=150)
+print(built.content_hash, flush=True)
+"""
+
+WRITER = """
+import sys
+import lancedb, tantivy
+from melink.kb.store import KnowledgeBase
+from melink.records import Entity
+kb = KnowledgeBase.open(sys.argv[1])
+print("ready", flush=True)
+for turn in range(int(sys.argv[2]), 100_000):
+    if turn % 5 == 4:
+        kb.delete([f"E{turn - 4}"])
+    else:
+        kb.upsert([Entity(f"E{turn}", f"Name {turn}"), Entity("E-same", f"Turn {turn}", description="d" * 2000)])
+    print(turn, flush=True)
+"""
+
+
+def start(script: str, *args: object) -> subprocess.Popen[str]:
+    """Start a process and wait until its imports are done, so that kills fall into the work."""
+    process = subprocess.Popen([sys.executable, "-c", script, *map(str, args)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def kill(process: subprocess.Popen[str]) -> list[str]:
+    """Kill a process and return the lines it printed before."""
+    process.send_signal(signal.SIGKILL)
+    assert process.stdout is not None
+    lines = [line for line in process.stdout.read().splitlines(keepends=True) if line.endswith("\n")]
+    process.wait()
+    process.stdout.close()
+    return [line.strip() for line in lines]
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> tuple[Path, Path]:
+    rng = random.Random(1)
+    rows = [
+        {"id": f"Q{i}", "label": f"Name {i}", "aliases": [f"alias {rng.random()}"], "description": f"number {i} " * rng.randrange(20),
+         "attributes": f"Sex: male. Birth: {i}. Occupation: actor, singer."}
+        for i in range(ENTITIES)
+    ]  # fmt: skip
+    entities, triples = tmp_path / "e.jsonl", tmp_path / "t.tsv"
+    entities.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    triples.write_text("".join(f"Q{rng.randrange(ENTITIES)}\tP1\tQ{rng.randrange(ENTITIES)}\n" for _ in range(6000)))
+    return entities, triples
+
+
+def test_builds(tmp_path: Path, inputs: tuple[Path, Path]):
+    entities, triples = inputs
+    out = tmp_path / "kb"
+    began = time.monotonic()
+    undisturbed = build(tmp_path / "calm", entities, triples)
+    took = time.monotonic() - began
+    first = tmp_path / "first.jsonl"
+    first.write_text('{"id": "old", "label": "Old"}\n')
+    build(out, first)
+
+    rng, finished = random.Random(2), 0
+    for turn in range(KILLS):
+        process = start(BUILDER, out, entities, triples)
+        time.sleep(rng.random() * took)
+        printed = kill(process)
+        kb = KnowledgeBase.open(out)
+        if printed or len(kb) == ENTITIES:  # done: what is acknowledged stays; begin again from the old one
+            assert kb.content_hash() == undisturbed.content_hash, f"kill {turn}"
+            finished += 1
+            build(out, first)
+        else:
+            assert kb.view().ids == ["old"], f"kill {turn}"
+            assert kb.search("old")
+    assert finished < KILLS
+    last = build(out, entities, triples, batch=150)
+    assert last.content_hash == last.kb.content_hash() == undisturbed.content_hash
+    assert last.kb.names.num_docs == ENTITIES
+    assert last.kb.names.exact("Name 77", 3) == undisturbed.kb.names.exact("Name 77", 3)
+
+
+def expected(turns: int) -> dict[str, str]:
+    """What a knowledge base holds after so many turns of the writer."""
+    state: dict[str, str] = {}
+    for turn in range(turns):
+        if turn % 5 == 4:
+            del state[f"E{turn - 4}"]
+        else:
+            state |= {f"E{turn}": f"Name {turn}", "E-same": f"Turn {turn}"}
+    return state
+
+
+def test_upserts_and_deletions(tmp_path: Path):
+    out = tmp_path / "kb"
+    KnowledgeBase.create(out)
+    rng, done = random.Random(3), 0
+    for kill_number in range(KILLS):
+        process = start(WRITER, out, done)
+        time.sleep(0.02 + rng.random() * 0.4)
+        acknowledged = [int(line) for line in kill(process)]
+        done = acknowledged[-1] + 1 if acknowledged else done
+        kb = KnowledgeBase.open(out)
+        view = kb.view()
+        state = dict(zip(view.ids, view.labels, strict=True))
+        assert state in (expected(done), expected(done + 1)), (
+            f"kill {kill_number}"
+        )  # a commit may have been cut off late
+        done += state != expected(done)
+        assert kb.names.num_docs == len(state)
+        assert all(kb.names.exact(label) == [(id, 1.0)] for id, label in state.items())
+    calm = KnowledgeBase.create(tmp_path / "calm")
+    state = expected(done)
+    calm.upsert(entity for entity in (kb.get(id) for id in state))
+    assert calm.content_hash() == kb.content_hash()
+    assert done > KILLS
