@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from melink.kb.build import build
 from melink.kb.store import KnowledgeBase
 
 KILLS = int(os.environ.get("MELINK_KILLS", "20"))
-ENTITIES = 3000
+ENTITIES = 2000
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="SIGKILL is a signal of POSIX systems"),
@@ -28,7 +29,8 @@ import sys
 import lancedb, tantivy
 from melink.kb.build import build
 print("ready", flush=True)
-built = build(sys.argv[1], sys.argv[2], sys.argv[3], batch=150)
+sys.stdin.readline()
+built = build(sys.argv[1], sys.argv[2], sys.argv[3], batch=100)
 print(built.content_hash, flush=True)
 """
 
@@ -37,9 +39,10 @@ import sys
 import lancedb, tantivy
 from melink.kb.store import KnowledgeBase
 from melink.records import Entity
-kb = KnowledgeBase.open(sys.argv[1])
 print("ready", flush=True)
-for turn in range(int(sys.argv[2]), 100_000):
+first = int(sys.stdin.readline())
+kb = KnowledgeBase.open(sys.argv[1])
+for turn in range(first, 100_000):
     if turn % 5 == 4:
         kb.delete([f"E{turn - 4}"])
     else:
@@ -48,21 +51,40 @@ for turn in range(int(sys.argv[2]), 100_000):
 """
 
 
-def start(script: str, *args: object) -> subprocess.Popen[str]:
-    """Start a process and wait until its imports are done, so that kills fall into the work."""
-    process = subprocess.Popen([sys.executable, "-c", script, *map(str, args)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
+def spawn(script: str, *args: object) -> subprocess.Popen[str]:
+    """Start a process that makes its imports and then waits for a line."""
+    command = [sys.executable, "-c", script, *map(str, args)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def processes(script: str, *args: object) -> Iterator[subprocess.Popen[str]]:
+    """Yield processes that are ready to begin; the next one makes its imports meanwhile."""
+    waiting = spawn(script, *args)
+    for _ in range(KILLS):
+        ready, waiting = waiting, spawn(script, *args)
+        assert ready.stdout is not None
+        assert ready.stdout.readline() == "ready\n"
+        yield ready
+    kill(waiting)
+
+
+def kill_after(process: subprocess.Popen[str], seconds: float, line: object = "") -> list[str]:
+    """Let a process begin, kill it, and return the lines it printed before."""
+    assert process.stdin is not None
+    process.stdin.write(f"{line}\n")
+    process.stdin.flush()
+    time.sleep(seconds)
+    return kill(process)
 
 
 def kill(process: subprocess.Popen[str]) -> list[str]:
-    """Kill a process and return the lines it printed before."""
     process.send_signal(signal.SIGKILL)
-    assert process.stdout is not None
-    lines = [line for line in process.stdout.read().splitlines(keepends=True) if line.endswith("\n")]
     process.wait()
+    assert process.stdout is not None
+    assert process.stdin is not None
+    lines = [line for line in process.stdout if line.endswith("\n")]
     process.stdout.close()
+    process.stdin.close()
     return [line.strip() for line in lines]
 
 
@@ -70,7 +92,8 @@ def kill(process: subprocess.Popen[str]) -> list[str]:
 def inputs(tmp_path: Path) -> tuple[Path, Path]:
     rng = random.Random(1)
     rows = [
-        {"id": f"Q{i}", "label": f"Name {i}", "aliases": [f"alias {rng.random()}"], "description": f"number {i} " * rng.randrange(20),
+        {"id": f"Q{i}", "label": f"Name {i}", "aliases": [f"alias {rng.random()}"],
+         "description": f"number {i} " * rng.randrange(20),
          "attributes": f"Sex: male. Birth: {i}. Occupation: actor, singer."}
         for i in range(ENTITIES)
     ]  # fmt: skip
@@ -91,10 +114,8 @@ def test_builds(tmp_path: Path, inputs: tuple[Path, Path]):
     build(out, first)
 
     rng, finished = random.Random(2), 0
-    for turn in range(KILLS):
-        process = start(BUILDER, out, entities, triples)
-        time.sleep(rng.random() * took)
-        printed = kill(process)
+    for turn, process in enumerate(processes(BUILDER, out, entities, triples)):
+        printed = kill_after(process, rng.random() * took)
         kb = KnowledgeBase.open(out)
         if printed or len(kb) == ENTITIES:  # done: what is acknowledged stays; begin again from the old one
             assert kb.content_hash() == undisturbed.content_hash, f"kill {turn}"
@@ -104,7 +125,7 @@ def test_builds(tmp_path: Path, inputs: tuple[Path, Path]):
             assert kb.view().ids == ["old"], f"kill {turn}"
             assert kb.search("old")
     assert finished < KILLS
-    last = build(out, entities, triples, batch=150)
+    last = build(out, entities, triples, batch=100)
     assert last.content_hash == last.kb.content_hash() == undisturbed.content_hash
     assert last.kb.names.num_docs == ENTITIES
     assert last.kb.names.exact("Name 77", 3) == undisturbed.kb.names.exact("Name 77", 3)
@@ -125,16 +146,14 @@ def test_upserts_and_deletions(tmp_path: Path):
     out = tmp_path / "kb"
     KnowledgeBase.create(out)
     rng, done = random.Random(3), 0
-    for kill_number in range(KILLS):
-        process = start(WRITER, out, done)
-        time.sleep(0.02 + rng.random() * 0.4)
-        acknowledged = [int(line) for line in kill(process)]
+    for turn, process in enumerate(processes(WRITER, out)):
+        acknowledged = [int(line) for line in kill_after(process, 0.1 + rng.random() * 0.4, done)]
         done = acknowledged[-1] + 1 if acknowledged else done
         kb = KnowledgeBase.open(out)
         view = kb.view()
         state = dict(zip(view.ids, view.labels, strict=True))
         assert state in (expected(done), expected(done + 1)), (
-            f"kill {kill_number}"
+            f"kill {turn}"
         )  # a commit may have been cut off late
         done += state != expected(done)
         assert kb.names.num_docs == len(state)

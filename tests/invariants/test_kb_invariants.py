@@ -27,7 +27,7 @@ def kb(tmp_path_factory: pytest.TempPathFactory) -> KnowledgeBase:
     return KnowledgeBase.create(tmp_path_factory.mktemp("invariants") / "kb")
 
 
-calm = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+calm = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @calm
@@ -68,19 +68,8 @@ def cut(raw: bytes, rng: random.Random) -> bytes:
 
 def insert(raw: bytes, rng: random.Random) -> bytes:
     place = rng.randrange(len(raw))
-    what = [
-        b"\0",
-        b"\xff",
-        b"\xed\xa0\x80",
-        b'"',
-        b"{",
-        b"[" * 2000,
-        b"\\ud800",
-        b"\\u0000",
-        b",",
-        "‮".encode(),
-        b"9" * 400,
-    ]
+    bad = [b"\0", b"\xff", b"\xed\xa0\x80", b"\\ud800", b"\\u0000", b"\xe2\x80\xae"]
+    what = [*bad, b"{", b'"', b",", b"[" * 2000, b"9" * 400]
     return raw[:place] + rng.choice(what) + raw[place:]
 
 
@@ -92,24 +81,8 @@ def drop(raw: bytes, rng: random.Random) -> bytes:
 
 def swap(raw: bytes, rng: random.Random) -> bytes:
     row = json.loads(raw)
-    values = [
-        None,
-        7,
-        -0.5,
-        True,
-        "",
-        " ",
-        "x" * 300_000,
-        [],
-        [[]],
-        {},
-        {"a": [1]},
-        ["a", None],
-        10**30,
-        "\ud800",
-        "a\0b",
-        "\n",
-    ]
+    texts = ["", " ", "x" * 300_000, "\ud800", "a\0b", "\n", "../" * 100, "/" + "n" * 900]
+    values = [None, 7, -0.5, True, [], [[]], {}, {"a": [1]}, ["a", None], 10**30, *texts]
     row[rng.choice(list(row))] = rng.choice(values)
     return json.dumps(row).encode()
 
@@ -125,8 +98,9 @@ def glue(raw: bytes, rng: random.Random) -> bytes:
 
 MUTATIONS: list[Callable[[bytes, random.Random], bytes]] = [flip, cut, insert, drop, swap, nest, glue]
 ROW = {
-    "qid": "", "label": "A name", "aliases": ["B", "Ç"], "description": "text", "attributes": "Sex: male. Birth: 1900, Here.",
-    "extract": "More.", "types": ["human"], "triples": [["P1", "Q1"]], "image": "x.jpg", "images": ["y.jpg"], "sitelinks": 3,
+    "qid": "", "label": "A name", "aliases": ["B", "Ç"], "description": "text", "extract": "More.", "types": ["human"],
+    "attributes": "Sex: male. Birth: 1900, Here.", "triples": [["P1", "Q1"]], "image": "x.jpg", "images": ["y.jpg"],
+    "sitelinks": 3,
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from melink.evaluate.markup import document, isolated, sentence, text
 from melink.evaluate.outcome import Outcome, judge
 from melink.evaluate.thumbnails import Thumbnails
 from melink.evaluate.tiles import Scale, nil_tile, tile
-from melink.records import Entity, Link
+from melink.records import Entity, Link, Scored
 
 Lookup = Callable[[str], Entity | None]
 """Entity id → entity, or None when the knowledge base has no such id."""
@@ -151,19 +151,21 @@ def _sentence(link: Link, decision: Decision) -> str:
 def _because(link: Link, decision: Decision) -> str:
     first, rival = link.candidates[0], decision.rival
     given, other = first.parts.get(decision.part), rival.parts.get(decision.part) if rival else None
-    reason = _REASONS[decision.kind].format(
-        first=isolated(first.label, 80), rival=isolated(rival.label if rival else "", 80)
-    )
+    reason = _REASONS[decision.kind].format(first=_called(first, rival), rival=_called(rival, first))
     fact = first.evidence.get("matched_triples") if decision.kind == "triple" else None
     quoted = f": “{isolated(fact[0], 120)}”" if isinstance(fact, list | tuple) and fact else ""
     amounts = f", {_amount(given)} vs {_amount(other)}" if given is not None or other is not None else ""
-    switch = f" Without it, the answer would be {isolated(_who(decision), 80)}." if decision.without else ""
+    switch = f" Without it, the answer would be {_called(decision.without, first)}." if decision.without else ""
     noun = _NOUNS.get(decision.kind) or text(decision.part)
     return f"<strong>Decided by: {noun}</strong> — {reason}{quoted}{amounts}.{switch}"
 
 
-def _who(decision: Decision) -> str:
-    return decision.without.label if decision.without else ""
+def _called(candidate: Scored | None, other: Scored | None) -> str:
+    """Return what to call a candidate beside another: its label, with its id when both have the same label."""
+    if candidate is None:
+        return ""
+    same = other is not None and other.label == candidate.label
+    return isolated(candidate.label, 80) + (f" ({text(candidate.id, 40)})" if same else "")
 
 
 def _amount(value: float | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -77,7 +78,7 @@ def _from_index(path: Path, problems: Problems) -> dict[str, list[str]]:
 
 def _resolve(folder: Path, file: str) -> str | None:
     for start in (folder, folder.parent):
-        if file and (start / file).is_file():
+        if file and os.path.isfile(start / file):  # noqa: PTH113 - unlike Path, never raises on odd names
             return str((start / file).absolute())
     return None
 

@@ -8,6 +8,7 @@ is taken as the name of a Commons file and kept as ``extra["commons_image"]``. E
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,8 +77,8 @@ class JsonRows:
         _check_extra(extra)
         images = [str(self.folder / path) for path in _texts(row, "images")]
         for name in _texts(row, "image"):
-            if (self.folder / name).is_file():
-                images.append(str(self.folder / name))
+            if os.path.isfile(path := str(self.folder / name)):  # noqa: PTH113 - unlike Path, never raises on odd names
+                images.append(path)
             else:
                 extra["commons_image"] = name
         return Entity(

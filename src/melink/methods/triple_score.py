@@ -115,7 +115,7 @@ class TripleScorer:
         match.data = np.where(match.data >= 0.5 - 1e-6, match.data**2, 0.0).astype(np.float32)
         match.data = np.log1p(-MOST * match.data * side.rarity[match.indices])
         match.eliminate_zeros()
-        scores: np.ndarray = -np.expm1((match @ side.owners).toarray())
+        scores: np.ndarray = 1 - np.exp((match @ side.owners).toarray())
         scores[:, ~side.known] = np.nan
         return scores.astype(np.float32)
 
