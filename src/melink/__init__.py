@@ -1,8 +1,8 @@
 """melink: multimodal entity linking over any knowledge base.
 
-    >>> import melink
-    >>> linker = melink.Linker.from_pretrained("run")            # doctest: +SKIP
-    >>> linker.link([melink.Mention("1", "Georgia beat Wales", "Georgia", image="match.jpg")])   # doctest: +SKIP
+>>> import melink
+>>> linker = melink.Linker.from_pretrained("run")            # doctest: +SKIP
+>>> linker.link([melink.Mention("1", "Georgia beat Wales", "Georgia", image="match.jpg")])   # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PUBLIC: Final[dict[str, str]] = {
     "read_mentions": "melink.datasets.mentions",
 }
 
-__all__ = ["__version__", *_PUBLIC]
+__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604 (the names are text; a table holds them)
 
 
 def __getattr__(name: str) -> Any:

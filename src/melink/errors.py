@@ -1,5 +1,7 @@
 """One exception tree. Every message ends with what to do next.
 
+::
+
     MelinkError
     ├── InputError            a file, row or argument that cannot be used
     │   ├── BadRow            one row of a file: names the file and the line

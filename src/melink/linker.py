@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from melink.candidates.base import Candidates, Generator
 from melink import registry
+from melink.candidates.base import Candidates, Generator
 from melink.candidates.fusion import fused
 from melink.candidates.load import load_generators
 from melink.errors import ConfigError, Problems
+from melink.features.encoder import Encoder
 from melink.features.load import load_image, load_pair, load_text
 from melink.features.store import FeatureStore
 from melink.kb.store import KnowledgeBase
 from melink.kb.view import EntityView
 from melink.methods.base import Context, Method, Need, Parts, total
-from melink.records import Entity, Link, Mention, Scored
+from melink.records import Link, Mention, Scored
 from melink.runs import Run, read_run, write_run
 
 BATCH = 128
@@ -78,7 +79,7 @@ class Linker:
 
         Args:
             mentions: Any number; they are worked through in batches.
-            top: How many candidates each answer carries.
+            top: How many candidates each answer carries, at least 1.
         """
         return [link for batch in batches(mentions, BATCH) for link in self.rank(batch, self.candidates(batch), top)]
 
@@ -109,7 +110,7 @@ class Linker:
         is_nil = len(columns) == 0 or nil > probabilities[0]
         certainty = nil if is_nil else float(probabilities[0])
         evidence = {"nil_probability": round(nil, 6), "calibrated": self.method.confidence.fitted}
-        found = tuple(self._scored(board, m, mention, int(c)) for c in columns[:top])
+        found = tuple(self._scored(board, m, mention, int(c)) for c in columns[: max(top, 1)])
         return Link(mention, found, bool(is_nil), round(certainty, 6), evidence)
 
     def _scored(self, board: Board, m: int, mention: Mention, c: int) -> Scored:
@@ -146,9 +147,7 @@ def batches(items: Iterable[Mention], size: int) -> Iterator[list[Mention]]:
         yield batch
 
 
-def assemble(
-    run: Run, kb: KnowledgeBase, given: str | Path | None = None, problems: Problems | None = None
-) -> Linker:
+def assemble(run: Run, kb: KnowledgeBase, given: str | Path | None = None, problems: Problems | None = None) -> Linker:
     """Make the linker that a run describes, over a knowledge base."""
     store = FeatureStore(kb.features_dir)
     kind = registry.load("method", run.method)
@@ -160,12 +159,13 @@ def assemble(
     return Linker(kb, method, generators, run.model_copy(update={"kb": str(kb.path), "settings": method.settings()}))
 
 
-def _encoders(run: Run, needs: frozenset[Need], wants_dense: bool) -> tuple[Any, Any]:
+def _encoders(run: Run, needs: frozenset[Need], wants_dense: bool) -> tuple[Encoder | None, Encoder | None]:
     wants_text = wants_dense or bool(needs & {Need.TEXT_GLOBAL, Need.TEXT_TOKENS})
     wants_image = bool(needs & {Need.IMAGE_GLOBAL, Need.IMAGE_PATCHES})
     if run.encoder is not None and (wants_text or wants_image):
         text, image = load_pair(run.encoder)
-    else:
-        text = load_text(run.text_encoder) if wants_text and run.text_encoder else None
-        image = load_image(run.image_encoder) if wants_image and run.image_encoder else None
-    return (text if wants_text else None), (image if wants_image else None)
+        return (text if wants_text else None), (image if wants_image else None)
+    return (
+        load_text(run.text_encoder) if wants_text and run.text_encoder else None,
+        load_image(run.image_encoder) if wants_image and run.image_encoder else None,
+    )

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from melink.kb.disk import read_json, storing, write_json
+from melink.kb.disk import read_json, storing, sync_folder, write_json
 from melink.records import NIL, Labelled, Link, Scored
 
 _QID = re.compile(r"Q[1-9]\d*")
@@ -69,12 +69,12 @@ def _decided(link: Link) -> str | None:
     if len(link.candidates) < 2:
         return None
     first, second = link.candidates[:2]
-    gaps = {part: value - second.parts.get(part, 0.0) for part, value in first.parts.items()}
+    gaps = {p: first.parts.get(p, 0.0) - second.parts.get(p, 0.0) for p in (*first.parts, *second.parts)}
     return max(gaps, key=lambda part: gaps[part]) if gaps else None
 
 
 @contextmanager
-def resumable(path: Path, settings: Mapping[str, Any]) -> Iterator[tuple[BinaryIO, int]]:
+def resumable(path: Path, settings: Mapping[str, Any], block: int = 1) -> Iterator[tuple[BinaryIO, int]]:
     """Open a JSONL file that appears when it is complete, and that a killed run goes on with.
 
     Rows collect in ``PATH.partial``; ``PATH.partial.json`` says what they depend on. A later call with the same
@@ -83,6 +83,8 @@ def resumable(path: Path, settings: Mapping[str, Any]) -> Iterator[tuple[BinaryI
     Args:
         path: The file to make.
         settings: What the rows depend on: input, model, knowledge base.
+        block: Rows that were computed together: an incomplete block is dropped, so that the blocks of a resumed run
+            are those of an undisturbed one.
 
     Yields:
         The open file, and how many rows it holds already.
@@ -96,7 +98,7 @@ def resumable(path: Path, settings: Mapping[str, Any]) -> Iterator[tuple[BinaryI
         partial.unlink(missing_ok=True)
         write_json(sidecar, dict(settings))
         partial.touch()
-    rows, good = _complete(partial)
+    rows, good = _complete(partial, block)
     with storing(partial), partial.open("r+b") as file:
         file.truncate(good)
         file.seek(good)
@@ -105,14 +107,18 @@ def resumable(path: Path, settings: Mapping[str, Any]) -> Iterator[tuple[BinaryI
         os.fsync(file.fileno())
     partial.replace(path)
     sidecar.unlink()
+    sync_folder(path.parent)
 
 
-def _complete(partial: Path) -> tuple[int, int]:
-    """Return the number of complete rows and the offset behind them."""
-    rows, good = 0, 0
+def _complete(partial: Path, block: int) -> tuple[int, int]:
+    """Return the number of rows in complete blocks and the offset behind them."""
+    rows = offset = 0
+    good = (0, 0)
     with partial.open("rb") as file:
         for line in file:
             if not line.endswith(b"\n"):
                 break
-            rows, good = rows + 1, good + len(line)
-    return rows, good
+            rows, offset = rows + 1, offset + len(line)
+            if rows % block == 0:
+                good = rows, offset
+    return good

@@ -139,7 +139,8 @@ class Link:
         mention: The mention that was linked.
         candidates: Best first.
         nil: Whether the answer is "not in the knowledge base".
-        probability: Confidence in the first answer in 0–1, or None when nothing was calibrated.
+        probability: Confidence in the answer, NIL included, in 0–1; ``evidence["calibrated"]`` says whether it was
+            fitted. None where nobody computed it.
         evidence: Reasons that concern the mention as a whole, such as a picture that could not be read.
     """
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from pydantic import Field
 
 from melink import __version__, registry
 from melink.candidates.load import DEFAULT
@@ -33,16 +34,17 @@ class Run(Config):
         k: Candidates scored for each mention when linking.
         kb: Path of the knowledge base that the run was made with.
         fitted_on: What the settings were fitted on: file name and sha256; None when nothing was fitted.
+        metrics: Figures of the fit, for the model card.
         melink: Version that wrote the run.
     """
 
     method: str = "zeroshot"
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default_factory=dict)
     text_encoder: str | None = "minilm"
     image_encoder: str | None = "classical"
     encoder: str | None = None
     generators: tuple[str, ...] = DEFAULT
-    k: int = 100
+    k: int = Field(default=100, ge=1)
     kb: str | None = None
     fitted_on: dict[str, str] | None = None
     metrics: dict[str, Any] | None = None
@@ -94,5 +96,6 @@ def _card(run: Run, paper: str) -> str:
         f"# {run.method}\n\n{paper}; {fitted}.\n\n"
         f"- text encoder: {run.encoder or run.text_encoder}\n- image encoder: {run.encoder or run.image_encoder}\n"
         f"- candidates: {', '.join(run.generators)} (top {run.k})\n- melink {run.melink}\n{table}"
-        "\n```python\nimport melink\n\nlinker = melink.Linker.from_pretrained('this directory', kb='knowledge base')\n```\n"
+        "\n```python\nimport melink\n\n"
+        "linker = melink.Linker.from_pretrained('this directory', kb='knowledge base')\n```\n"
     )

@@ -13,9 +13,10 @@ import numpy as np
 
 from melink.candidates.base import Hits
 from melink.features.encoder import Encoder
-from melink.features.store import FeatureStore, FeatureTable
+from melink.features.store import FeatureStore
 from melink.features.text import entity_texts, mention_text
 from melink.kb.store import KnowledgeBase
+from melink.kb.view import EntityView
 from melink.records import Mention
 
 CHUNK = 32_768
@@ -28,13 +29,21 @@ class Dense:
     name: ClassVar[str] = "dense"
 
     def __init__(self, kb: KnowledgeBase, store: FeatureStore, encoder: Encoder, entity_text: str = "auto") -> None:
-        self._store, self._encoder = store, encoder
-        view = kb.view()
+        self._kb, self._store, self._encoder, self._entity_text = kb, store, encoder, entity_text
+        self._read(kb.view())
+
+    def _read(self, view: EntityView) -> None:
+        self._view = view
         self._ids = np.asarray(view.ids, dtype=object)
-        self._table: FeatureTable = store.encode(encoder, list(entity_texts(view, entity_text)))
+        self._table = self._store.encode(self._encoder, entity_texts(view, self._entity_text))
 
     def search(self, mentions: Sequence[Mention], k: int) -> list[Hits]:
-        """Return the nearest entities by cosine; ids break ties; nothing for a mention without text."""
+        """Return the nearest entities by cosine; ids break ties; nothing for a mention without text.
+
+        When the knowledge base has changed, what is new is encoded first.
+        """
+        if self._kb.view() is not self._view:
+            self._read(self._kb.view())
         table = self._store.encode(self._encoder, [mention_text(mention) for mention in mentions])
         queries, best = table.vectors(), [np.empty(0)] * len(mentions)
         rows = [np.empty(0, np.int64)] * len(mentions)
@@ -42,8 +51,10 @@ class Dense:
             chunk = slice(start, min(start + CHUNK, len(self._ids)))
             scores = np.round(queries @ self._table.vectors(chunk).T, 5)
             scores[:, ~self._table.present[chunk]] = -np.inf
+            kept = min(k, scores.shape[1])
+            bounds = np.partition(scores, -kept, axis=1)[:, -kept]
             for m, own in enumerate(scores):
-                top = np.argpartition(-own, min(k, len(own)) - 1)[:k]
+                top = np.flatnonzero(own >= bounds[m])
                 values, places = np.r_[best[m], own[top]], np.r_[rows[m], top + start]
                 order = np.lexsort((places, -values))[:k]
                 best[m], rows[m] = values[order], places[order]
@@ -56,4 +67,4 @@ class Dense:
 
 def missing(kb: KnowledgeBase, store: FeatureStore, encoder: Encoder, entity_text: str = "auto") -> int:
     """Return how many entity texts of a knowledge base the store has not encoded yet."""
-    return store.lacking(encoder, list(entity_texts(kb.view(), entity_text)))
+    return store.lacking(encoder, entity_texts(kb.view(), entity_text))

@@ -19,7 +19,7 @@ def inject_gold(candidates: Candidates, gold: Sequence[str | None]) -> tuple[Can
         gold: Their gold ids; None or an id already listed changes nothing.
 
     Returns:
-        The new lists, of unchanged length, and how many were changed.
+        The new lists, none longer than it was but an empty one, and how many were changed.
     """
     rows, changed = [], 0
     for ids, answer in zip(candidates.ids, gold, strict=True):

@@ -36,6 +36,7 @@ def load_generators(
 
     Raises:
         NotFound: An unknown name.
+        NotFound, BadRow: The file of lists cannot be used.
         ConfigError: ``dense`` without an encoder, ``given`` without a file, or no names.
     """
     if not names:
@@ -51,5 +52,5 @@ def _make(kind: Any, name: str, kb: Any, store: Any, text: Any, entity_text: str
     if name == "given":
         if given is None:
             raise ConfigError("the generator 'given' needs a file of lists", "pass one with --given F.jsonl")
-        return kind.read(given)  # type: ignore[no-any-return]
+        return kind.read(given, frozenset(kb.view().ids))  # type: ignore[no-any-return]
     return kind(kb)  # type: ignore[no-any-return]

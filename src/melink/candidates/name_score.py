@@ -94,7 +94,8 @@ class NameScorer:
         for word in [word for word in words if word not in self._grams_of]:
             self._words.setdefault(word, len(self._words))
             self._grams_of[word] = frozenset(self._grams.setdefault(gram, len(self._grams)) for gram in grams(word))
-        return frozenset(self._words[word] for word in words), frozenset().union(*(self._grams_of[word] for word in words))
+        parts = chain.from_iterable(self._grams_of[word] for word in words)
+        return frozenset(self._words[word] for word in words), frozenset(parts)
 
     def score(self, mentions: NameSide, entities: NameSide) -> Float32[np.ndarray, "m n"]:
         """Return the best name similarity of each mention with each entity."""
@@ -120,7 +121,8 @@ def _indicator(rows: Sequence[frozenset[int]], width: int) -> sparse.csr_matrix:
 
 
 def _sizes(matrix: sparse.csr_matrix) -> Float32[np.ndarray, " n"]:
-    return np.maximum(np.diff(matrix.indptr), 1).astype(np.float32)
+    sizes: np.ndarray = np.maximum(np.diff(matrix.indptr), 1).astype(np.float32)
+    return sizes
 
 
 def _product(left: sparse.csr_matrix, right: sparse.csr_matrix) -> Float32[np.ndarray, "m n"]:

@@ -1,8 +1,8 @@
 """Person names by token: surname only, initials, titles, one misspelled letter.
 
-"Sen. J. Q. Public Jr." and "Public" both find "John Quincy Public". Titles and suffixes are dropped; what is left must
-agree token by token: the same word (1), an initial (0.8), or a word one edit away (0.7). The surname, the last word,
-must agree as a word. A score is the mean over the mention's tokens. Works on any name of several words, not only on
+"Sen. J. Q. Public Jr." and "Public" both find "John Quincy Public". Titles in front and suffixes behind are dropped;
+what is left must agree token by token: the same word (1), an initial (0.8), or a word one edit away (0.7). The
+surname, the last word, must agree as a word. A score is the mean over the mention's tokens. Works on any name of several words, not only on
 those of people.
 """
 
@@ -19,21 +19,33 @@ from melink.kb.folding import tokens
 from melink.kb.store import KnowledgeBase
 from melink.records import Mention
 
-TITLES: Final = frozenset(
-    "mr mrs ms miss dr prof professor sir dame lord lady rev reverend fr father sister brother saint st pope cardinal bishop "
-    "archbishop president chancellor minister premier sen senator rep representative gov governor mayor judge justice king "
-    "queen prince princess duke duchess count countess baron baroness earl emperor empress sultan emir sheikh shah tsar "
-    "gen general col colonel capt captain lt lieutenant maj major sgt sergeant admiral adm marshal commander cmdr hon "
-    "jr sr ii iii iv phd md esq mp obe kbe mbe".split()
+_TITLES: Final = (
+    "mr mrs ms miss dr prof professor sir dame lord lady rev reverend fr father sister brother saint st pope cardinal",
+    "bishop archbishop president chancellor minister premier sen senator rep representative gov governor mayor judge",
+    "justice king queen prince princess duke duchess count countess baron baroness earl emperor empress sultan emir",
+    "sheikh shah tsar gen general col colonel capt captain lt lieutenant maj major sgt sergeant admiral adm marshal",
+    "commander cmdr hon",
 )
+TITLES: Final = frozenset(" ".join(_TITLES).split())
+"""Words that are dropped in front of a name."""
+SUFFIXES: Final = frozenset(("jr", "sr", "ii", "iii", "iv", "phd", "md", "esq", "mp", "obe", "kbe", "mbe"))
+"""Words that are dropped behind a name."""
 
 SAME, INITIAL, CLOSE = 1.0, 0.8, 0.7
 
 
 def name_words(surface: str) -> list[str]:
-    """Return the words of a name without titles and suffixes; all of them when nothing else would be left."""
+    """Return the words of a name without titles before it and suffixes behind it; all of them when none are left.
+
+    A title elsewhere is a name: the last word of "Stephen King" is his surname.
+    """
     words = tokens(surface)
-    return [word for word in words if word not in TITLES] or words
+    start, end = 0, len(words)
+    while start < end and words[start] in TITLES:
+        start += 1
+    while end > start and words[end - 1] in SUFFIXES:
+        end -= 1
+    return words[start:end] or words
 
 
 def agreement(mention: Sequence[str], name: Sequence[str]) -> float:

@@ -11,7 +11,6 @@ from melink.candidates.name_score import NameScorer
 from melink.kb.store import KnowledgeBase
 from melink.records import Mention
 
-
 FEW = 256
 """Up to so many entities are fetched; for more, the columns of the whole knowledge base are read once and kept."""
 BLOCK = 64

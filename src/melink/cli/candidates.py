@@ -27,7 +27,9 @@ def candidates(
     mentions: options.Mentions,
     generator: options.Generators = None,
     k: Annotated[int, typer.Option("-k", help="Candidates to keep for each mention.", min=1)] = 100,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the lists as JSONL ('given' reads it).")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write the lists as JSONL ('given' reads it).")
+    ] = None,
     images: options.Images = None,
     given: options.Given = None,
     text_encoder: options.TextEncoder = None,
@@ -52,7 +54,7 @@ def candidates(
     problems = Problems(strict=strict)
     store = KnowledgeBase.open(kb)
     samples = list(read_mentions(mentions, images, problems))
-    names = generator.split(",") if generator else list(DEFAULT)
+    names = options.split(generator) if generator else list(DEFAULT)
     encoder = load_text(text_encoder or "minilm") if "dense" in names else None
     started = time.perf_counter()
     generators = load_generators(names, store, FeatureStore(store.features_dir), encoder, given=given)
@@ -119,7 +121,9 @@ def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     err.print(f"wrote {len(rows)} lists to {path}")
 
 
-def _figures(lists: list[list[str]], samples: Sequence[Labelled], linkable: list[bool], k: int, seconds: float) -> dict[str, Any]:
+def _figures(
+    lists: list[list[str]], samples: Sequence[Labelled], linkable: list[bool], k: int, seconds: float
+) -> dict[str, Any]:
     figures: dict[str, Any] = {"ms_per_mention": round(1000 * seconds / max(len(samples), 1), 3)}
     if any(linkable):
         pairs = [(ids, s.gold) for ids, s, inside in zip(lists, samples, linkable, strict=True) if inside]
@@ -133,7 +137,9 @@ def _print(result: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{result['linkable']} linkable of {result['mentions']} mentions, {result['entities']} entities")
+    table = Table(
+        title=f"{result['linkable']} linkable of {result['mentions']} mentions, {result['entities']} entities"
+    )
     columns = list(dict.fromkeys(key for row in result["generators"].values() for key in row))
     for name in ("generator", *columns):
         table.add_column(name, justify="left" if name == "generator" else "right")

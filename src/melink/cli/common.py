@@ -57,15 +57,17 @@ def write_json(value: Any) -> None:
 
 
 def report(problems: Problems, fail: bool = False) -> None:
-    """Print what was passed over; exit with status 1 when ``fail`` and there was anything.
+    """Print what was repaired or passed over; with ``fail``, exit with status 1 when a whole row was passed over.
 
     Raises:
         typer.Exit: With status 1 when asked to fail.
     """
+    from melink.datasets.mentions import PASSED_OVER
+
     if problems.total:
         err.print(_plain(problems.summary()), style="yellow")
-        if fail:
-            raise typer.Exit(1)
+    if fail and any(problems.counts[kind] for kind in PASSED_OVER):
+        raise typer.Exit(1)
 
 
 def _plain(text: str) -> str:

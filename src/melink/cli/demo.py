@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 @verb
 def demo(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Directory for the knowledge base and the page.")] = Path("melink-demo"),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Directory for the knowledge base and the page.")
+    ] = Path("melink-demo"),
     json: options.Json = False,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
@@ -56,7 +58,11 @@ def _print(done: Demo) -> None:
     table = Table("", "mention", "text", "image", "linked to", "confidence", "decided by")
     for outcome in done.outcomes:
         mention, link = outcome.mention, outcome.link
-        best = "[dim]NIL: not in the knowledge base[/]" if link.nil else f"{escape(link.candidates[0].label)} [dim]{escape(link.id)}[/]"
+        best = (
+            "[dim]NIL: not in the knowledge base[/]"
+            if link.nil
+            else f"{escape(link.candidates[0].label)} [dim]{escape(link.id)}[/]"
+        )
         mark = "[green]✓[/]" if outcome.correct else "[red]✗[/]"
         sure = f"{link.probability:.2f}" if link.probability is not None else ""
         image = "▣" if mention.image else ""

@@ -19,13 +19,21 @@ if TYPE_CHECKING:
 @verb
 def encode(
     kb: options.KB,
-    text_encoder: Annotated[str, typer.Option("--text-encoder", help="minilm, or a Hugging Face name or path; 'none' for none.")] = "minilm",
-    image_encoder: Annotated[str, typer.Option("--image-encoder", help="classical, or a name or path; 'none' for none.")] = "classical",
+    text_encoder: Annotated[
+        str, typer.Option("--text-encoder", help="minilm, or a Hugging Face name or path; 'none' for none.")
+    ] = "minilm",
+    image_encoder: Annotated[
+        str, typer.Option("--image-encoder", help="classical, or a name or path; 'none' for none.")
+    ] = "classical",
     encoder: options.DualEncoder = None,
-    entity_text: Annotated[str, typer.Option("--entity-text", help="auto, description, attributes, extract or all.")] = "auto",
+    entity_text: Annotated[
+        str, typer.Option("--entity-text", help="auto, description, attributes, extract or all.")
+    ] = "auto",
     tokens: Annotated[bool, typer.Option("--tokens", help="Also keep token and patch vectors (large).")] = False,
     json: options.Json = False,
-    problems: Annotated[Path | None, typer.Option("--problems", help="Write every unreadable picture here, as JSONL.")] = None,
+    problems: Annotated[
+        Path | None, typer.Option("--problems", help="Write every unreadable picture here, as JSONL.")
+    ] = None,
 ) -> None:
     """Encode the texts and pictures of all entities; what is there already is not computed again.
 
@@ -43,7 +51,9 @@ def encode(
     if encoder is not None:
         chosen = list(load_pair(encoder))
     else:
-        chosen = [load(name) for load, name in ((load_text, text_encoder), (load_image, image_encoder)) if name != "none"]
+        chosen = [
+            load(name) for load, name in ((load_text, text_encoder), (load_image, image_encoder)) if name != "none"
+        ]
     rows = [_one(store, each, entity_text, tokens, found) for each in chosen]
     if json:
         write_json({"encoded": rows, "problems": dict(found.counts)})

@@ -14,6 +14,7 @@ from melink.cli.common import err, report, verb, write_json
 if TYPE_CHECKING:
     from melink.evaluate.outcome import Outcome
     from melink.evaluate.protocol import Protocol
+    from melink.kb.store import KnowledgeBase
     from melink.linker import Linker
     from melink.records import Labelled
 
@@ -23,12 +24,27 @@ def evaluate(
     kb: options.KB,
     mentions: options.Mentions,
     model: options.Model = "zeroshot",
-    candidates: Annotated[str, typer.Option("--candidates", help="'full' ranks the whole knowledge base exactly; a number ranks that many candidates.")] = "full",
-    slice_: Annotated[list[str] | None, typer.Option("--slice", help="NAME=F.tsv: also report the mentions whose ids F lists (repeatable).")] = None,
-    train: Annotated[Path | None, typer.Option("--train", help="Training mentions: for the leak report and seen/unseen entities.")] = None,
+    candidates: Annotated[
+        str,
+        typer.Option(
+            "--candidates", help="'full' ranks the whole knowledge base exactly; a number ranks that many candidates."
+        ),
+    ] = "full",
+    slice_: Annotated[
+        list[str] | None,
+        typer.Option("--slice", help="NAME=F.tsv: also report the mentions whose ids F lists (repeatable)."),
+    ] = None,
+    train: Annotated[
+        Path | None, typer.Option("--train", help="Training mentions: for the leak report and seen/unseen entities.")
+    ] = None,
     images: options.Images = None,
     ties: Annotated[str, typer.Option("--ties", help="mean, optimistic or pessimistic.")] = "mean",
-    miss: Annotated[str, typer.Option("--miss", help="Gold that is not a candidate: miss; inject_gold or drop only to repeat published protocols.")] = "miss",
+    miss: Annotated[
+        str,
+        typer.Option(
+            "--miss", help="Gold that is not a candidate: miss; inject_gold or drop only to repeat published protocols."
+        ),
+    ] = "miss",
     seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap.")] = 0,
     json: Annotated[Path | None, typer.Option("--json", help="Write the result here; '-' for stdout.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write a one-page report here.")] = None,
@@ -69,15 +85,19 @@ def evaluate(
     protocol = _protocol(linker, model, mentions, "full" if full else int(candidates), ties, miss, seed, leaks)
     err.print("\n".join(f"[dim]{line}[/]" for line in protocol.lines()))
     outcomes, seconds = _run(linker, samples, protocol)
-    result = _result(outcomes, protocol, slice_ or [], seconds | {"setup": round(seconds.pop("began") - started, 3)}, problems, footprint)
+    result = _result(
+        outcomes,
+        protocol,
+        slice_ or [],
+        seconds | {"setup": round(seconds.pop("began") - started, 3)},
+        problems,
+        footprint,
+    )
     _tell(result)
     if json is not None:
         _write(result, json)
     if html is not None:
-        from melink.evaluate.report import report as page
-
-        html.write_text(page(result, outcomes, store), encoding="utf-8")
-        err.print(f"wrote {html}")
+        _page(result, outcomes, store, html)
     report(problems, fail_on_bad_rows)
 
 
@@ -134,11 +154,20 @@ def _leaks(train: Path | None, images: Path | None, samples: list[Labelled]) -> 
 
     footprint = TrainFootprint.of(read_mentions(train, images))
     found = footprint.report(samples).to_dict()
-    return set(footprint.golds), {"mentions": found["mentions"], "shared_any": found["shared_any"], **found["shared_with_train"]}
+    return set(footprint.golds), {
+        "mentions": found["mentions"],
+        "shared_any": found["shared_any"],
+        **found["shared_with_train"],
+    }
 
 
 def _result(
-    outcomes: list[Outcome], protocol: Protocol, slices: list[str], timing: dict[str, float], problems: Any, golds: set[str] | None
+    outcomes: list[Outcome],
+    protocol: Protocol,
+    slices: list[str],
+    timing: dict[str, float],
+    problems: Any,
+    golds: set[str] | None,
 ) -> dict[str, Any]:
     from melink.datasets.mentions import PASSED_OVER
     from melink.errors import InputError
@@ -168,8 +197,21 @@ def _tell(result: dict[str, Any]) -> None:
         values = ["–" if row.get(key) is None else str(row[key]) if key == "n" else f"{row[key]:.4f}" for key in keys]
         interval = (row.get("ci95") or {}).get("hits@1")
         nil = (row.get("nil") or {}).get("f1")
-        table.add_row(name, *values, "{:.4f}–{:.4f}".format(*interval) if interval else "–", "–" if nil is None else f"{nil:.4f}")
+        table.add_row(
+            name, *values, "{:.4f}–{:.4f}".format(*interval) if interval else "–", "–" if nil is None else f"{nil:.4f}"
+        )
     Console(stderr=True, width=140).print(table)
+
+
+def _page(result: dict[str, Any], outcomes: list[Outcome], kb: KnowledgeBase, html: Path) -> None:
+    from melink.datasets.files import replacing
+    from melink.evaluate.report import report as page
+
+    view = kb.view()
+    found = page(result, outcomes, lambda id: None if (row := view.row(id)) is None else view.entity(row))
+    with replacing(html) as out:
+        out.write(found.encode())
+    err.print(f"wrote {html}")
 
 
 def _write(result: dict[str, Any], path: Path) -> None:

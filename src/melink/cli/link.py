@@ -33,9 +33,13 @@ def link(
     mention: Annotated[str | None, typer.Option("--mention", help="The name in it.")] = None,
     image: Annotated[Path | None, typer.Option("--image", help="Its picture.")] = None,
     top: Annotated[int, typer.Option("--top", help="Candidates to report for each mention.", min=1)] = 10,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write JSONL here; resumes after a stop.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write JSONL here; resumes after a stop.")
+    ] = None,
     images: options.Images = None,
-    html: Annotated[Path | None, typer.Option("--html", help="Also write a page of the first 200 links, with pictures.")] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Also write a page of the first 200 links, with pictures.")
+    ] = None,
     generator: options.Generators = None,
     given: options.Given = None,
     text_encoder: options.TextEncoder = None,
@@ -61,7 +65,10 @@ def link(
     from melink.kb.store import KnowledgeBase
 
     store = KnowledgeBase.open(kb)
-    chosen: dict[str, Any] = {"generators": generator or default_generators(store, model, config, text_encoder or encoder), "given": given}
+    chosen: dict[str, Any] = {
+        "generators": generator or default_generators(store, model, config, text_encoder or encoder),
+        "given": given,
+    }
     encoders = {"text_encoder": text_encoder, "image_encoder": image_encoder, "encoder": encoder}
     problems = Problems(strict=strict)
     linker = options.make_linker(store, model, **chosen, **encoders, config=config, overrides=set_, problems=problems)
@@ -95,7 +102,9 @@ def default_generators(kb: Any, model: str, config: Path | None, encoder: str | 
     lacking = missing(kb, FeatureStore(kb.features_dir), load_text(name), entity_text)
     if lacking <= FEW:
         return None
-    err.print(f"[dim]{lacking:,} entities are not encoded: linking without the generator 'dense'; 'melink encode' turns it on[/]")
+    err.print(
+        f"[dim]{lacking:,} entities are not encoded: linking without the generator 'dense'; 'melink encode' turns it on[/]"
+    )
     return ",".join(name for name in run.generators if name != "dense")
 
 
@@ -154,14 +163,14 @@ def _identity(mentions: str) -> list[Any]:
 
 
 def _one(linker: Linker, text: str, surface: str, image: Path | None, top: int, json: bool) -> None:
-    from melink.datasets.spans import search
+    from melink.datasets.spans import find_span
     from melink.errors import InputError
     from melink.links import link_row
     from melink.records import Labelled, Mention
 
     if image is not None and not image.is_file():
         raise InputError(f"no picture {image}", "check the path of --image")
-    start, end = search(text, surface) or (None, None)
+    start, end = find_span(text, surface)
     mention = Mention("1", text, surface, start, end, str(image) if image else None)
     answer = linker.link([mention], top)[0]
     if json:
@@ -186,7 +195,10 @@ def _print(linker: Linker, answer: Any) -> None:
         table.add_row(escape(c.id), escape(c.label), f"{c.score:.3f}", *values, escape(words), escape(str(why)))
     out.print(table)
     verdict = "not in the knowledge base" if answer.nil else escape(answer.candidates[0].label)
-    out.print(f"[bold]{verdict}[/] with confidence {answer.probability:.2f}" + ("" if answer.evidence.get("calibrated") else " (not calibrated)"))
+    out.print(
+        f"[bold]{verdict}[/] with confidence {answer.probability:.2f}"
+        + ("" if answer.evidence.get("calibrated") else " (not calibrated)")
+    )
 
 
 def _page(linker: Linker, mentions: str, images: Path | None, html: Path, top: int) -> None:
@@ -201,7 +213,9 @@ def _page(linker: Linker, mentions: str, images: Path | None, html: Path, top: i
     cards = []
     for sample, answer in zip(samples, linker.link([s.mention for s in samples], top), strict=True):
         outcome = judge(answer, sample.gold, view.row(sample.gold or "") is not None)
-        cards.append(card(outcome, lambda id: None if (row := view.row(id)) is None else view.entity(row), thumbnails=pictures))
+        cards.append(
+            card(outcome, lambda id: None if (row := view.row(id)) is None else view.entity(row), thumbnails=pictures)
+        )
     with replacing(html) as out:
         out.write(page("Links", f"{len(cards)} mentions of {mentions}", cards, {"model": linker.run.method}).encode())
     err.print(f"wrote {html}")

@@ -15,16 +15,26 @@ if TYPE_CHECKING:
 KB = Annotated[Path, typer.Argument(help="Knowledge base directory, made by 'melink kb build'.", show_default=False)]
 Mentions = Annotated[str, typer.Argument(help="JSONL of mentions; '-' for standard input.", show_default=False)]
 Model = Annotated[str, typer.Option("--model", help="Run directory, or 'names' or 'zeroshot' (see 'melink methods').")]
-Images = Annotated[Path | None, typer.Option("--images", help="Directory or index.csv that image_file is looked up in.")]
+Images = Annotated[
+    Path | None, typer.Option("--images", help="Directory or index.csv that image_file is looked up in.")
+]
 Generators = Annotated[
-    str | None, typer.Option("--generator", help="Candidate generators to fuse, separated by commas: names,fuzzy,persons,lexical,dense,given.")
+    str | None,
+    typer.Option(
+        "--generator",
+        help="Candidate generators to fuse, separated by commas: names,fuzzy,persons,lexical,dense,given.",
+    ),
 ]
 Given = Annotated[Path | None, typer.Option("--given", help="JSONL of candidate lists for the generator 'given'.")]
 TextEncoder = Annotated[str | None, typer.Option("--text-encoder", help="minilm, or a Hugging Face name or path.")]
 ImageEncoder = Annotated[str | None, typer.Option("--image-encoder", help="classical, or a Hugging Face name or path.")]
-DualEncoder = Annotated[str | None, typer.Option("--encoder", help="One CLIP-like encoder for text and images, by name or path.")]
+DualEncoder = Annotated[
+    str | None, typer.Option("--encoder", help="One CLIP-like encoder for text and images, by name or path.")
+]
 Config = Annotated[Path | None, typer.Option("--config", help="Run file in YAML; the command line overrides it.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="Override a setting: --set settings.weights.name=2 (repeatable).")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a setting: --set settings.weights.name=2 (repeatable).")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")]
 FailBad = Annotated[bool, typer.Option("--fail-on-bad-rows", help="Exit with status 1 when any row was passed over.")]
@@ -45,15 +55,25 @@ def make_linker(
 ) -> Linker:
     """Make the linker that the command line describes: the model's run, then the run file, then the options."""
     from melink.config import load_over
+    from melink.errors import ConfigError
     from melink.linker import assemble
     from melink.runs import read_run
 
+    if encoder is not None and (text_encoder or image_encoder):
+        raise ConfigError("--encoder stands for both sides", "leave out --text-encoder and --image-encoder, or --encoder")
     chosen: dict[str, Any] = {
-        "generators": generators.split(",") if generators else None,
+        "generators": split(generators) if generators is not None else None,
         "text_encoder": text_encoder,
         "image_encoder": image_encoder,
         "encoder": encoder,
     }
     options = {name: value for name, value in chosen.items() if value is not None}
+    if text_encoder or image_encoder:
+        options["encoder"] = None  # that of the run would else win
     run = load_over(read_run(model), config, options, overrides or ())
     return assemble(run, kb, given, problems)
+
+
+def split(names: str) -> list[str]:
+    """Return the names of a list separated by commas."""
+    return [name.strip() for name in names.split(",") if name.strip()]

@@ -21,7 +21,9 @@ def train(
     kb: options.KB,
     valid: Annotated[Path, typer.Option("--valid", help="Validation mentions with gold.", show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", help="Run directory to write.", show_default=False)],
-    train: Annotated[Path | None, typer.Option("--train", help="Training mentions; the methods so far fit on validation alone.")] = None,
+    train: Annotated[
+        Path | None, typer.Option("--train", help="Training mentions; the methods so far fit on validation alone.")
+    ] = None,
     images: options.Images = None,
     generator: options.Generators = None,
     text_encoder: options.TextEncoder = None,

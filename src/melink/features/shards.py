@@ -100,6 +100,8 @@ def read_shard(path: Path) -> Shard:
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
+            if length > path.stat().st_size:
+                raise ValueError("impossible header")
             header = json.loads(file.read(length))
         meta = header.pop("__metadata__")
         arrays = {name: _map(path, 8 + length, entry) for name, entry in header.items()}

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,8 @@ from melink.features.keys import FileKeys, Keys, text_keys
 from melink.features.shards import full, sweep, write_shard
 from melink.features.work import Batch, Piece, plan, run, to_shard
 from melink.kb.disk import read_json, write_json
+
+_describing = threading.Lock()
 
 Rows = slice | Sequence[int] | np.ndarray | None
 Item = str | os.PathLike[str] | None
@@ -226,8 +229,9 @@ class FeatureStore:
         about: dict[str, Any] = {
             name: getattr(encoder, name) for name in ("name", "modality", "dim", "token_dim", "space", "fingerprint")
         }
-        if read_json(folder / "encoder.json") != about:
-            write_json(folder / "encoder.json", about)
+        with _describing:
+            if read_json(folder / "encoder.json") != about:
+                write_json(folder / "encoder.json", about)
 
 
 def _text(item: Item) -> str | None:

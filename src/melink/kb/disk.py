@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import orjson
 
@@ -64,16 +64,21 @@ def size_of(path: Path) -> int:
     return sum((Path(folder) / name).stat().st_size for folder, _, files in os.walk(path) for name in files)
 
 
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_FULL_SIGNS: Final = ("No space left", "index writer was killed")
+"""How LanceDB and tantivy word it; tantivy's writer threads die without saying why."""
+
+
 @contextmanager
 def storing(path: Path) -> Iterator[None]:
     """Turn what the operating system and the storage engines say about a failed write into a :class:`StoreError`."""
     try:
         yield
     except (OSError, RuntimeError, ValueError) as error:
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+        if getattr(error, "errno", None) in _FULL or any(sign in str(error) for sign in _FULL_SIGNS):
             raise StoreError(
                 f"{path}: the disk is full",
-                "free some space and run the same command again; what was there before is unchanged and readable",
+                "free some space and run the same command again; what was there before is still readable",
             ) from error
         if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise StoreError(

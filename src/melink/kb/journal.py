@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from melink.kb.disk import read_json, sync_tree, write_json
+from melink.errors import StoreError
+from melink.kb.disk import locked, read_json, storing, sync_tree, write_json
 from melink.kb.names import NameIndex, rebuild
 from melink.kb.schema import FIELDS, to_entity
 from melink.kb.tables import Tables, batches, read_ids
@@ -46,8 +47,7 @@ def repair(tables: Tables, root: Path) -> None:
     present = list(stored(tables, root, ids))
     known = {entity.id for entity in present}
     Vectors(tables).delete([id for id in ids if id not in known])
-    index = NameIndex(folder / "names")
-    index.write(present, delete=ids)
+    NameIndex(folder / "names").write(present, delete=ids)
     finish(folder, tables.entities.version)
 
 
@@ -61,6 +61,24 @@ def rebuilt(tables: Tables, root: Path) -> NameIndex:
     fresh.rename(folder / "names")
     finish(folder, tables.entities.version)
     return NameIndex(folder / "names")
+
+
+def current(tables: Tables, root: Path, refresh: Callable[[], None]) -> NameIndex:
+    """Open the names index, bringing it in step first where that is needed and possible.
+
+    While somebody else writes, or where nothing can be written, the index may be a little behind.
+    """
+    index = opened(tables.path, tables.entities.version)
+    if index is not None:
+        return index
+    try:
+        with locked(root / ".lock"), storing(root):
+            refresh()
+            if left_over(tables.path):
+                repair(tables, root)
+            return opened(tables.path, tables.entities.version) or rebuilt(tables, root)
+    except StoreError:
+        return opened(tables.path, None) or rebuild(None, stored(tables, root))
 
 
 def opened(folder: Path, version: int | None) -> NameIndex | None:

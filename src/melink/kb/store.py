@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float32
 
-from melink.errors import Locked, NotFound, StoreError
+from melink.errors import NotFound, StoreError
 from melink.kb.disk import locked, storing, sync_tree
 from melink.kb.layout import Manifest, folder_name, read_manifest, write_manifest
 from melink.records import Entity
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from melink.kb.vectors import Vectors
     from melink.kb.view import EntityView
 
+_log = logging.getLogger("melink")
 _COMPACT_EVERY = 32
 _FEW = 256
 
@@ -278,16 +280,7 @@ class KnowledgeBase:
         if self._pinned is not None:
             return rebuild(None, journal.stored(self._tables, self.path))
         self.refresh()
-        index = journal.opened(self._tables.path, self._tables.entities.version)
-        if index is not None:
-            return index
-        try:
-            with locked(self.path / ".lock"):
-                self.refresh()
-                return journal.rebuilt(self._tables, self.path)
-        except StoreError:  # somebody is writing, or the folder is read-only
-            index = journal.opened(self._tables.path, None)
-            return index or rebuild(None, journal.stored(self._tables, self.path))
+        return journal.current(self._tables, self.path, self.refresh)
 
     def _recover(self) -> None:
         """Finish an update that a killed process left half done, unless its writer is still alive."""
@@ -295,10 +288,10 @@ class KnowledgeBase:
 
         if journal.left_over(self._tables.path):
             try:
-                with locked(self.path / ".lock"):
+                with locked(self.path / ".lock"), storing(self.path):
                     self._repair()
-            except Locked:
-                return
+            except StoreError as error:  # its writer is alive, or the disk is full: reading goes on without
+                _log.info("%s: an unfinished update is left as it is (%s)", self.path, error.message)
 
     def _repair(self) -> None:
         from melink.kb import journal

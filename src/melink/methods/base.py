@@ -89,5 +89,5 @@ class Method(Protocol):
 def total(parts: Parts) -> Float32[np.ndarray, "m n"]:
     """Add the parts up, a missing part counting nothing; rounded to 1e-5 so that equal scores tie on any machine."""
     stacked = [np.nan_to_num(part, nan=0.0) for part in parts.values()]
-    summed: np.ndarray = np.sum(stacked, axis=0, dtype=np.float32)
+    summed: np.ndarray = np.asarray(np.sum(stacked, axis=0, dtype=np.float32))
     return np.round(summed, 5)

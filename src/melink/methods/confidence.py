@@ -11,10 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from jaxtyping import Float64
 from scipy.optimize import minimize
+
+
+COLDEST: Final = 1e-3
+HOTTEST: Final = 1e3
+"""Bounds of a fitted temperature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +28,7 @@ class Confidence:
     """A temperature and a NIL score.
 
     Attributes:
-        temperature: T above; larger means less sure.
+        temperature: T above, larger than 0; larger means less sure.
         nil: Score of the answer "not in the knowledge base"; ``-inf`` when the method never says NIL.
         fitted: Whether they come from validation data rather than from the defaults.
     """
@@ -59,7 +65,7 @@ def fit(scores: Sequence[Sequence[float]], gold: Sequence[int | None], start: Co
     first = start.nil if np.isfinite(start.nil) else float(np.median([max(row, default=0.0) for row in scores]))
 
     def loss(point: np.ndarray) -> float:
-        current = Confidence(float(np.exp(point[0])), float(point[1]) if with_nil else start.nil)
+        current = Confidence(_temperature(point[0]), float(point[1]) if with_nil else start.nil)
         total = 0.0
         for row, place in zip(scores, gold, strict=True):
             candidates, nil = current.probabilities(row)
@@ -68,4 +74,9 @@ def fit(scores: Sequence[Sequence[float]], gold: Sequence[int | None], start: Co
 
     found = minimize(loss, [np.log(start.temperature), first], method="Nelder-Mead", options={"maxiter": 120})
     nil = float(found.x[1]) if with_nil else start.nil
-    return Confidence(float(np.exp(found.x[0])), nil, fitted=True)
+    return Confidence(_temperature(found.x[0]), nil, fitted=True)
+
+
+def _temperature(logarithm: float) -> float:
+    """Return the temperature of its logarithm, kept from 0, where perfectly separated data would push it."""
+    return float(np.exp(np.clip(logarithm, np.log(COLDEST), np.log(HOTTEST))))

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from pydantic import Field
+
 from melink.candidates.name_score import NameScorer, NameSide, similarity
 from melink.config import Config, parse
 from melink.kb.view import EntityView
@@ -19,7 +21,7 @@ from melink.records import Entity, Mention
 class NamesSettings(Config):
     """Settings of ``names``."""
 
-    temperature: float = 0.05
+    temperature: float = Field(default=0.05, gt=0)
     nil: float = 0.6
     fitted: bool = False
 

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float32
+from pydantic import Field
 from scipy import sparse
 
 from melink.candidates.name_score import NameScorer, NameSide
@@ -30,7 +31,12 @@ from melink.methods.names import entity_names, name_evidence
 from melink.methods.triple_score import TripleScorer, TripleSide, context_words, coverage, tail_words
 from melink.records import Entity, Mention
 
-PAIRS: Final = {"text": ("text", "text"), "image": ("image", "image"), "text_image": ("text", "image"), "image_text": ("image", "text")}
+PAIRS: Final = {
+    "text": ("text", "text"),
+    "image": ("image", "image"),
+    "text_image": ("text", "image"),
+    "image_text": ("image", "text"),
+}
 """Part name → (mention modality, entity modality)."""
 
 NEUTRAL: Final[Mapping[str, Mapping[str, float]]] = {
@@ -40,25 +46,28 @@ NEUTRAL: Final[Mapping[str, Mapping[str, float]]] = {
 """Mean cosine of unrelated items, by encoder; 0 where nobody has measured it. Fitted by ``melink train zeroshot``."""
 
 
+F = TypeVar("F")
+
+
 class Weights(Config):
-    """What each part is multiplied by before it is added to the total; 0 turns a part off."""
+    """What each part is multiplied by before it is added to the total; 0 turns a part off (names are always read)."""
 
     name: float = 1.0
     text: float = 1.0
     image: float = 0.5
     text_image: float = 1.0
     image_text: float = 1.0
-    triples: float = 0.3
+    triples: float = 0.25
 
 
 class ZeroShotSettings(Config):
     """Settings of ``zeroshot``."""
 
     entity_text: str = "auto"
-    images_per_entity: int = 4
+    images_per_entity: int = Field(default=4, ge=1)
     weights: Weights = Weights()
     neutral: dict[str, float] | None = None
-    temperature: float = 0.05
+    temperature: float = Field(default=0.05, gt=0)
     nil: float = 0.75
     fitted: bool = False
 
@@ -74,11 +83,11 @@ class Tower:
 
 
 @dataclass(frozen=True, slots=True)
-class ZeroShotSide:
-    """One side of a batch: names, facts and one tower per modality."""
+class ZeroShotSide(Generic[F]):
+    """One side of a batch: names, facts (None when they have no weight) and one tower per modality."""
 
     names: NameSide
-    facts: TripleSide | sparse.csr_matrix
+    facts: F | None
     towers: Mapping[str, Tower]
 
 
@@ -102,6 +111,8 @@ class ZeroShot:
             and self.encoders[pair[0]].space == self.encoders[pair[1]].space
             and getattr(config.weights, part) != 0
         }
+        self._wants_facts = config.weights.triples != 0
+        self._told: set[str] = set()
         self._names = NameScorer()
         self._facts = TripleScorer(context.kb.names.tail_doc_freq, len(context.kb))
 
@@ -119,35 +130,33 @@ class ZeroShot:
         for modality in {pair[1] for pair in self.pairs.values()}:
             self.context.store.encode(self.encoders[modality], self._items(view, modality)[0])
 
-    def entities(self, view: EntityView) -> ZeroShotSide:
+    def entities(self, view: EntityView) -> ZeroShotSide[TripleSide]:
         """Prepare names, facts and towers of a chunk of entities."""
         towers = {}
         for modality in {pair[1] for pair in self.pairs.values()}:
             items, owners = self._items(view, modality)
             towers[modality] = self._tower(modality, items, owners, len(view))
-        facts = self._facts.side([view.triples(row) for row in range(len(view))])
+        facts = self._facts.side(view.triples(row) for row in range(len(view))) if self._wants_facts else None
         return ZeroShotSide(self._names.side(entity_names(view)), facts, towers)
 
-    def mentions(self, mentions: Sequence[Mention]) -> ZeroShotSide:
+    def mentions(self, mentions: Sequence[Mention]) -> ZeroShotSide[sparse.csr_matrix]:
         """Prepare surfaces, contexts and towers of a batch of mentions."""
         towers = {}
         for modality in {pair[0] for pair in self.pairs.values()}:
             items = [mention_text(m) if modality == "text" else m.image for m in mentions]
             towers[modality] = self._tower(modality, items, np.arange(len(items)), len(items))
-        return ZeroShotSide(
-            self._names.side([mention.surface] for mention in mentions), self._facts.contexts(mentions), towers
-        )
+        facts = self._facts.contexts(mentions) if self._wants_facts else None
+        return ZeroShotSide(self._names.side([mention.surface] for mention in mentions), facts, towers)
 
-    def score(self, mentions: ZeroShotSide, entities: ZeroShotSide) -> Parts:
+    def score(self, mentions: ZeroShotSide[sparse.csr_matrix], entities: ZeroShotSide[TripleSide]) -> Parts:
         """Return the weighted parts ``name``, ``triples`` and one for each encoder pair."""
-        weights, neutral = self.config.weights.model_dump(), self.neutral
-        parts = {"name": np.float32(weights["name"]) * self._names.score(mentions.names, entities.names)}
-        if weights["triples"]:
-            parts["triples"] = np.float32(weights["triples"]) * self._facts.score(mentions.facts, entities.facts)
+        raw = {"name": self._names.score(mentions.names, entities.names)}
+        if mentions.facts is not None and entities.facts is not None:
+            raw["triples"] = self._facts.score(mentions.facts, entities.facts)
         for part, (left, right) in self.pairs.items():
-            cosine = best_cosine(mentions.towers[left], entities.towers[right])
-            parts[part] = np.float32(weights[part]) * (cosine - np.float32(neutral.get(part, 0.0)))
-        return parts
+            raw[part] = best_cosine(mentions.towers[left], entities.towers[right])
+        weights, neutral = self.config.weights.model_dump(), self.neutral
+        return {p: np.float32(weights[p]) * (raw[p] - np.float32(neutral.get(p, 0.0))) for p in raw}
 
     @property
     def neutral(self) -> Mapping[str, float]:
@@ -159,7 +168,10 @@ class ZeroShot:
     def explain(self, mention: Mention, entity: Entity) -> dict[str, Any]:
         """Name the alias and the facts that matched."""
         context = context_words(mention)
-        facts = {triple.words(): coverage(tail_words(triple), context) * self._facts.rarity(triple.tail) for triple in entity.triples}
+        facts = {
+            triple.words(): coverage(tail_words(triple), context) * self._facts.rarity(triple.tail)
+            for triple in (entity.triples if self._wants_facts else ())
+        }
         matched = sorted((words for words in facts if facts[words] > 0.05), key=lambda words: -facts[words])
         return {**name_evidence(mention, entity), **({"matched_triples": matched[:3]} if matched else {})}
 
@@ -171,7 +183,12 @@ class ZeroShot:
         return [path for path, _ in pairs], np.fromiter((row for _, row in pairs), np.int64, len(pairs))
 
     def _tower(self, modality: str, items: Sequence[str | None], owners: np.ndarray, n: int) -> Tower:
-        table = self.context.store.encode(self.encoders[modality], items, problems=self.context.problems)
+        store, encoder = self.context.store, self.encoders[modality]
+        table = store.encode(encoder, items)
+        absent = {item for item, there in zip(items, table.present, strict=True) if item is not None and not there}
+        if fresh := sorted(absent - self._told):  # a picture is met in many batches and reported once
+            self._told.update(fresh)
+            store.encode(encoder, fresh, problems=self.context.problems)
         return Tower(table.vectors(), table.present, owners, n)
 
 
@@ -180,7 +197,9 @@ def best_cosine(mentions: Tower, entities: Tower) -> Float32[np.ndarray, "m n"]:
     cosine = np.full((mentions.n, entities.n), np.nan, dtype=np.float32)
     if not mentions.present.any() or not entities.present.any():
         return cosine
-    products = mentions.vectors[mentions.present] @ entities.vectors[entities.present].T
+    # 64 bits: how a product is cut into blocks must not show in its fifth digit
+    left, right = (side.vectors[side.present].astype(np.float64) for side in (mentions, entities))
+    products = left @ right.T
     owners = entities.owners[entities.present]
     firsts = np.flatnonzero(np.r_[True, owners[1:] != owners[:-1]])
     best = products if len(firsts) == len(owners) else np.maximum.reduceat(products, firsts, axis=1)

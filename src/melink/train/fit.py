@@ -145,5 +145,3 @@ def confidence(lists: Sequence[Listed], weights: np.ndarray, neutral: np.ndarray
         scores = totals(own, weights, neutral)
         gold.append(None if own.gold is None else int((scores > scores[own.gold]).sum()))
     return fit_confidence(scored, gold, start)
-
-

@@ -1,0 +1,68 @@
+"""From what a user writes to an encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from melink import registry
+from melink.errors import ConfigError, NotFound, NotInstalled
+from melink.features import huggingface, minilm
+from melink.features.catalogue import CARDS
+from melink.features.load import load_image, load_pair, load_text
+
+
+def test_kind_is_found_from_the_configuration(tiny_bert: Path, tiny_vit: Path, tiny_clip: Path) -> None:
+    assert load_text(str(tiny_bert)).modality == "text"
+    assert load_image(str(tiny_vit)).modality == "image"
+    text, image = load_pair(str(tiny_clip))
+    assert (text.modality, image.modality) == ("text", "image") and text.space == image.space
+    assert load_text(str(tiny_clip)).fingerprint == text.fingerprint
+    assert load_image(f"hf-dual:{tiny_clip}").fingerprint == image.fingerprint
+
+
+def test_options(tiny_bert: Path) -> None:
+    plain, cls = load_text(str(tiny_bert)), load_text(f"hf-text:{tiny_bert}?pooling=cls&max_tokens=9")
+    assert cls.fingerprint != plain.fingerprint and cls.sizes(["a" * 50]) == [9]
+
+
+def test_pairs(tiny_bert: Path) -> None:
+    text, image = load_pair(f"{tiny_bert}+classical")
+    assert text.dim == 32 and image.name == "classical" and text.space != image.space
+
+
+@pytest.mark.parametrize(
+    ("load", "spec", "error", "words"),
+    [
+        (load_text, "classical", ConfigError, "no text side"),
+        (load_text, "", ConfigError, "minilm"),
+        (load_text, "minilmm", NotFound, "did you mean 'minilm'"),
+        (load_text, "hf-text", ConfigError, "hf-text:NAME"),
+        (load_text, "minilm?colour=red", ConfigError, "known options"),
+        (load_text, "minilm?max_tokens=few", ConfigError, "not a number"),
+        (load_image, "classical?pooling=cls", ConfigError, "does not take"),
+        (load_text, "nobody/such-a-model", NotFound, "local folder"),
+    ],
+)
+def test_errors(load, spec: str, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        load(spec)
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(minilm, "PACKAGE", "no_such_package")
+    with pytest.raises(NotInstalled, match=r"melink\[minilm\]"):
+        load_text("minilm")
+    monkeypatch.setattr(huggingface, "find_spec", lambda name: None)
+    with pytest.raises(NotInstalled, match=r"melink\[models\]"):
+        load_text("some/model")
+
+
+def test_the_catalogue_is_the_registry() -> None:
+    assert [card.name for card in CARDS] == registry.names("encoder")
+    for card in CARDS:
+        if card.dim:
+            encoder = load_text(card.name) if card.modality == "text" else load_image(card.name)
+            assert (encoder.dim, encoder.token_dim, encoder.modality) == (card.dim, card.token_dim, card.modality)
+            assert encoder.name == card.name
