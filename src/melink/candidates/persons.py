@@ -2,8 +2,8 @@
 
 "Sen. J. Q. Public Jr." and "Public" both find "John Quincy Public". Titles in front and suffixes behind are dropped;
 what is left must agree token by token: the same word (1), an initial (0.8), or a word one edit away (0.7). The
-surname, the last word, must agree as a word. A score is the mean over the mention's tokens. Works on any name of several words, not only on
-those of people.
+surname, the last word, must agree as a word. A score is the mean over the mention's tokens. Works on any name of
+several words, not only on those of people.
 """
 
 from __future__ import annotations

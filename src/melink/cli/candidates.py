@@ -84,7 +84,7 @@ def _search(
     from melink.candidates.fusion import DEPTH, fuse
     from melink.progress import task
 
-    lists: dict[str, list[list[str]]] = {g.name: [] for g in generators} | {"fused": []}
+    lists: dict[str, list[list[str]]] = {name: [] for name in (*(g.name for g in generators), "fused")}
     seconds = dict.fromkeys(lists, 0.0)
     rows = []
     with task("searching", len(samples), "mentions") as advance:

@@ -60,8 +60,9 @@ def encode(
     else:
         for row in rows:
             err.print(
-                f"{row['encoder']} ({row['modality']}): {row['encoded']:,} encoded, {row['present']:,} of {row['items']:,} "
-                f"present, {row['seconds']:.1f} s" + (f"; missing: {row['missing']}" if row["missing"] else "")
+                f"{row['encoder']} ({row['modality']}): {row['encoded']:,} encoded, "
+                f"{row['present']:,} of {row['items']:,} present, {row['seconds']:.1f} s"
+                + (f"; missing: {row['missing']}" if row["missing"] else "")
             )
     report(found)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -12,8 +12,10 @@ from melink.cli import options
 from melink.cli.common import err, report, verb, write_json
 
 if TYPE_CHECKING:
+    from melink.errors import Problems
     from melink.evaluate.outcome import Outcome
     from melink.evaluate.protocol import Protocol
+    from melink.evaluate.slices import Slice
     from melink.kb.store import KnowledgeBase
     from melink.linker import Linker
     from melink.records import Labelled
@@ -67,38 +69,68 @@ def evaluate(
         melink evaluate KB valid.jsonl --model RUN --candidates 100 --html report.html --train train.jsonl
     """
     from melink.datasets.mentions import read_mentions
-    from melink.errors import InputError, Problems
+    from melink.errors import Problems
     from melink.kb.store import KnowledgeBase
+    from melink.linker import assemble
 
     started = time.perf_counter()
-    full = candidates == "full"
-    if not full and not (candidates.isdigit() and int(candidates) > 0):
-        raise InputError(f"--candidates {candidates!r}", "write 'full' or a number such as 100")
+    full = _check(candidates, ties, miss)
     problems = Problems(strict=strict)
     store = KnowledgeBase.open(kb)
     samples = list(read_mentions(mentions, images, problems))
+    parts = _slices(slice_ or [], samples)
     # ranking the whole knowledge base needs no generator; naming a cheap one keeps 'dense' from encoding for nothing
-    chosen = {"generators": generator or ("names" if full else None), "given": given}
-    encoders = {"text_encoder": text_encoder, "image_encoder": image_encoder, "encoder": encoder}
-    linker = options.make_linker(store, model, **chosen, **encoders, config=config, overrides=set_, problems=problems)
+    generator = generator or ("names" if full else None)
+    run = options.resolve(model, generator, text_encoder, image_encoder, encoder, config, set_)
+    linker = assemble(run, store, given, problems)
     footprint, leaks = _leaks(train, images, samples)
     protocol = _protocol(linker, model, mentions, "full" if full else int(candidates), ties, miss, seed, leaks)
-    err.print("\n".join(f"[dim]{line}[/]" for line in protocol.lines()))
+    err.print("\n".join(protocol.lines()), style="dim", markup=False)
     outcomes, seconds = _run(linker, samples, protocol)
-    result = _result(
-        outcomes,
-        protocol,
-        slice_ or [],
-        seconds | {"setup": round(seconds.pop("began") - started, 3)},
-        problems,
-        footprint,
-    )
+    timing = {"setup": round(seconds.pop("began") - started, 3), **seconds}
+    result = _result(outcomes, protocol, parts, timing, problems, footprint)
     _tell(result)
     if json is not None:
         _write(result, json)
     if html is not None:
         _page(result, outcomes, store, html)
     report(problems, fail_on_bad_rows)
+
+
+def _check(candidates: str, ties: str, miss: str) -> bool:
+    """Refuse a protocol that cannot be, before any work; return whether the whole knowledge base is ranked.
+
+    Raises:
+        InputError: An option has a value that it cannot have.
+        ProtocolError: A miss policy where nothing can be missed.
+    """
+    from melink.errors import InputError, ProtocolError
+    from melink.evaluate.protocol import MISS_POLICIES
+    from melink.evaluate.ranks import Ties
+
+    full = candidates == "full"
+    if not full and not (candidates.isdecimal() and int(candidates) > 0):
+        raise InputError(f"--candidates {candidates!r}", "write 'full' or a number such as 100")
+    for option, value, known in (("--ties", ties, get_args(Ties)), ("--miss", miss, MISS_POLICIES)):
+        if value not in known:
+            raise InputError(f"{option} {value!r}", f"choose one of: {', '.join(known)}")
+    if full and miss != "miss":
+        raise ProtocolError(f"--miss {miss} without a number of candidates", "rank lists with --candidates K")
+    return full
+
+
+def _slices(given: list[str], samples: list[Labelled]) -> dict[str, Slice]:
+    from melink.errors import InputError
+    from melink.evaluate.slices import read_slice
+
+    known = {sample.mention.id for sample in samples}
+    parts = {}
+    for option in given:
+        name, equals, path = option.partition("=")
+        if not equals or not name:
+            raise InputError(f"--slice {option!r}", "write --slice NAME=FILE.tsv")
+        parts[name] = read_slice(path, known)
+    return parts
 
 
 def _run(linker: Linker, samples: list[Labelled], protocol: Protocol) -> tuple[list[Outcome], dict[str, float]]:
@@ -164,25 +196,16 @@ def _leaks(train: Path | None, images: Path | None, samples: list[Labelled]) -> 
 def _result(
     outcomes: list[Outcome],
     protocol: Protocol,
-    slices: list[str],
+    slices: dict[str, Slice],
     timing: dict[str, float],
-    problems: Any,
+    problems: Problems,
     golds: set[str] | None,
 ) -> dict[str, Any]:
     from melink.datasets.mentions import PASSED_OVER
-    from melink.errors import InputError
     from melink.evaluate.result import build_result
-    from melink.evaluate.slices import read_slice
 
-    known = {outcome.mention.id for outcome in outcomes}
-    parts = {}
-    for option in slices:
-        name, equals, path = option.partition("=")
-        if not equals:
-            raise InputError(f"--slice {option!r}", "write --slice NAME=FILE.tsv")
-        parts[name] = read_slice(path, known)
     passed = sum(problems.counts[kind] for kind in PASSED_OVER)
-    result = build_result(outcomes, protocol, parts, timing, passed, golds)
+    result = build_result(outcomes, protocol, slices, timing, passed, golds)
     result["problems"] = dict(problems.counts)
     return result
 
@@ -220,5 +243,6 @@ def _write(result: dict[str, Any], path: Path) -> None:
         return
     from melink.kb.disk import write_json as store_json
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     store_json(path, result)
     err.print(f"wrote {path}")

@@ -15,8 +15,10 @@ from melink.cli.common import err, report, verb, write_json
 
 if TYPE_CHECKING:
     from melink.errors import Problems
+    from melink.kb.store import KnowledgeBase
     from melink.linker import Linker
-    from melink.records import Labelled
+    from melink.records import Labelled, Link
+    from melink.runs import Run
 
 PAGE = 200
 """Most links that a page shows."""
@@ -61,57 +63,72 @@ def link(
 
         cat posts.jsonl | melink link KB - --model RUN | jq .prediction
     """
-    from melink.errors import InputError, Problems
+    from melink.errors import Problems
     from melink.kb.store import KnowledgeBase
+    from melink.linker import assemble
 
-    store = KnowledgeBase.open(kb)
-    chosen: dict[str, Any] = {
-        "generators": generator or default_generators(store, model, config, text_encoder or encoder),
-        "given": given,
-    }
-    encoders = {"text_encoder": text_encoder, "image_encoder": image_encoder, "encoder": encoder}
+    one = text is not None or mention is not None
+    _check(mentions, one, image, html)
     problems = Problems(strict=strict)
-    linker = options.make_linker(store, model, **chosen, **encoders, config=config, overrides=set_, problems=problems)
-    if text is not None or mention is not None:
+    store = KnowledgeBase.open(kb)
+    run = options.resolve(model, generator, text_encoder, image_encoder, encoder, config, set_)
+    if not (generator or config or any(override.startswith("generators=") for override in set_ or ())):
+        run = without_waiting(store, run)
+    linker = assemble(run, store, given, problems)
+    if one:
         _one(linker, text or mention or "", mention or text or "", image, top, json)
-        return
-    if mentions is None:
-        raise InputError("nothing to link", "pass a JSONL file, or --text and --mention")
-    samples = _read(mentions, images, problems)
-    if output is None:
-        _stream(linker, samples, top, sys.stdout.buffer)
+    elif output is None:
+        _stream(linker, _read(mentions, images, problems), top, sys.stdout.buffer)
     else:
-        _to_file(linker, samples, top, output, {"input": _identity(mentions), "images": str(images), "top": top})
+        depends = {"input": _identity(str(mentions)), "images": str(images), "given": str(given), "top": top}
+        _to_file(linker, _read(mentions, images, problems), top, output, depends)
     if html is not None:
-        _page(linker, mentions, images, html, top)
+        _page(linker, str(mentions), images, html, top)
     report(problems, fail_on_bad_rows)
 
 
-def default_generators(kb: Any, model: str, config: Path | None, encoder: str | None) -> str | None:
+def _check(mentions: str | None, one: bool, image: Path | None, html: Path | None) -> None:
+    """Refuse what cannot work before a model is loaded.
+
+    Raises:
+        InputError: Nothing to link, no such file, or options that do not go together.
+    """
+    from melink.errors import InputError, NotFound
+
+    if one and (mentions is not None or html is not None):
+        raise InputError("--text and --mention link one mention, for a person", "leave out the file and --html")
+    if not one and mentions is None:
+        raise InputError("nothing to link", "pass a JSONL file, or --text and --mention")
+    if not one and image is not None:
+        raise InputError("--image is the picture of --mention", "name pictures of a file's mentions in its rows")
+    if image is not None and not image.is_file():
+        raise InputError(f"no picture {image}", "check the path of --image")
+    if mentions == "-" and html is not None:
+        raise InputError("--html reads the mentions twice", "save standard input to a file first")
+    if mentions not in (None, "-") and not Path(str(mentions)).exists():
+        raise NotFound(f"no file {mentions}", "check the path")
+
+
+def without_waiting(kb: KnowledgeBase, run: Run) -> Run:
     """Leave ``dense`` out while the knowledge base is not encoded: a first answer should not wait for all of it."""
     from melink.candidates.dense import missing
-    from melink.features.load import load_text
+    from melink.features.load import load_pair, load_text
     from melink.features.store import FeatureStore
-    from melink.runs import read_run
 
-    run = read_run(model)
-    name = encoder or run.encoder or run.text_encoder
-    if config is not None or "dense" not in run.generators or name is None:
-        return None
-    entity_text = run.settings.get("entity_text", "auto")
-    lacking = missing(kb, FeatureStore(kb.features_dir), load_text(name), entity_text)
+    if "dense" not in run.generators or not (run.encoder or run.text_encoder):
+        return run
+    encoder = load_pair(run.encoder)[0] if run.encoder else load_text(str(run.text_encoder))
+    lacking = missing(kb, FeatureStore(kb.features_dir), encoder, run.settings.get("entity_text", "auto"))
     if lacking <= FEW:
-        return None
-    err.print(
-        f"[dim]{lacking:,} entities are not encoded: linking without the generator 'dense'; 'melink encode' turns it on[/]"
-    )
-    return ",".join(name for name in run.generators if name != "dense")
+        return run
+    err.print(f"[dim]{lacking:,} entities are not encoded: linking without 'dense'; 'melink encode' turns it on[/]")
+    return run.model_copy(update={"generators": tuple(name for name in run.generators if name != "dense")})
 
 
-def _read(mentions: str, images: Path | None, problems: Problems) -> Iterator[Labelled]:
+def _read(mentions: str | None, images: Path | None, problems: Problems) -> Iterator[Labelled]:
     from melink.datasets.mentions import read_mentions
 
-    return read_mentions(mentions, images, problems)
+    return read_mentions(str(mentions), images, problems)
 
 
 def _rows(linker: Linker, samples: Iterable[Labelled], top: int) -> Iterator[bytes]:
@@ -138,10 +155,11 @@ def _stream(linker: Linker, samples: Iterable[Labelled], top: int, out: Any) -> 
 
 
 def _to_file(linker: Linker, samples: Iterator[Labelled], top: int, output: Path, settings: dict[str, Any]) -> None:
+    from melink.linker import BATCH
     from melink.links import resumable
 
     settings |= {"run": linker.run.model_dump(mode="json"), "kb": linker.kb.content_hash()}
-    with resumable(output, settings) as (file, done):
+    with resumable(output, settings, BATCH) as (file, done):
         if done:
             err.print(f"going on after {done:,} rows of an earlier run")
         written = done
@@ -158,18 +176,15 @@ def _identity(mentions: str) -> list[Any]:
         import os
 
         return ["-", os.getpid()]
-    found = Path(mentions).stat() if Path(mentions).exists() else None
-    return [str(Path(mentions).resolve()), found.st_size, found.st_mtime_ns] if found else [mentions]
+    found = Path(mentions).stat()
+    return [str(Path(mentions).resolve()), found.st_size, found.st_mtime_ns]
 
 
 def _one(linker: Linker, text: str, surface: str, image: Path | None, top: int, json: bool) -> None:
     from melink.datasets.spans import find_span
-    from melink.errors import InputError
     from melink.links import link_row
     from melink.records import Labelled, Mention
 
-    if image is not None and not image.is_file():
-        raise InputError(f"no picture {image}", "check the path of --image")
     start, end = find_span(text, surface)
     mention = Mention("1", text, surface, start, end, str(image) if image else None)
     answer = linker.link([mention], top)[0]
@@ -179,7 +194,7 @@ def _one(linker: Linker, text: str, surface: str, image: Path | None, top: int, 
     _print(linker, answer)
 
 
-def _print(linker: Linker, answer: Any) -> None:
+def _print(linker: Linker, answer: Link) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -188,17 +203,15 @@ def _print(linker: Linker, answer: Any) -> None:
     parts = list(dict.fromkeys(part for c in answer.candidates for part in c.parts))
     table = Table("id", "label", "score", *parts, "description", "why")
     for c in answer.candidates:
-        entity = linker.kb.get(c.id)
         values = [f"{c.parts[part]:+.3f}" if part in c.parts else "–" for part in parts]
         why = "; ".join(c.evidence.get("matched_triples", [])) or c.evidence.get("matched_name", "")
+        entity = linker.kb.get(c.id)
         words = (entity.description or entity.attributes)[:70]
         table.add_row(escape(c.id), escape(c.label), f"{c.score:.3f}", *values, escape(words), escape(str(why)))
     out.print(table)
     verdict = "not in the knowledge base" if answer.nil else escape(answer.candidates[0].label)
-    out.print(
-        f"[bold]{verdict}[/] with confidence {answer.probability:.2f}"
-        + ("" if answer.evidence.get("calibrated") else " (not calibrated)")
-    )
+    calibrated = "" if answer.evidence.get("calibrated") else " (not calibrated)"
+    out.print(f"[bold]{verdict}[/] with confidence {answer.probability:.2f}{calibrated}")
 
 
 def _page(linker: Linker, mentions: str, images: Path | None, html: Path, top: int) -> None:

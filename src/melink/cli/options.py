@@ -1,4 +1,4 @@
-"""Options that several verbs share, and how they become a linker."""
+"""Options that several verbs share, and how they become a run."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from melink.errors import Problems
-    from melink.kb.store import KnowledgeBase
-    from melink.linker import Linker
+    from melink.runs import Run
 
 KB = Annotated[Path, typer.Argument(help="Knowledge base directory, made by 'melink kb build'.", show_default=False)]
 Mentions = Annotated[str, typer.Argument(help="JSONL of mentions; '-' for standard input.", show_default=False)]
@@ -40,38 +38,37 @@ Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad ro
 FailBad = Annotated[bool, typer.Option("--fail-on-bad-rows", help="Exit with status 1 when any row was passed over.")]
 
 
-def make_linker(
-    kb: KnowledgeBase,
+def resolve(
     model: str,
-    *,
     generators: str | None = None,
-    given: Path | None = None,
     text_encoder: str | None = None,
     image_encoder: str | None = None,
     encoder: str | None = None,
     config: Path | None = None,
     overrides: list[str] | None = None,
-    problems: Problems | None = None,
-) -> Linker:
-    """Make the linker that the command line describes: the model's run, then the run file, then the options."""
+) -> Run:
+    """Return the run that the command line describes: the model's, then the run file, then options, then ``--set``.
+
+    Raises:
+        NotFound: Neither a run directory nor a known method.
+        ConfigError: Options that contradict each other, or a run file or override that cannot be used.
+    """
     from melink.config import load_over
     from melink.errors import ConfigError
-    from melink.linker import assemble
     from melink.runs import read_run
 
     if encoder is not None and (text_encoder or image_encoder):
-        raise ConfigError("--encoder stands for both sides", "leave out --text-encoder and --image-encoder, or --encoder")
+        raise ConfigError("--encoder stands for both sides", "leave it out, or --text-encoder and --image-encoder")
     chosen: dict[str, Any] = {
         "generators": split(generators) if generators is not None else None,
         "text_encoder": text_encoder,
         "image_encoder": image_encoder,
         "encoder": encoder,
     }
-    options = {name: value for name, value in chosen.items() if value is not None}
+    given = {name: value for name, value in chosen.items() if value is not None}
     if text_encoder or image_encoder:
-        options["encoder"] = None  # that of the run would else win
-    run = load_over(read_run(model), config, options, overrides or ())
-    return assemble(run, kb, given, problems)
+        given["encoder"] = None  # the pair of the run would else win
+    return load_over(read_run(model), config, given, overrides or ())
 
 
 def split(names: str) -> list[str]:

@@ -21,13 +21,13 @@ from melink.records import Entity, Labelled
 from melink.runs import Run
 
 INTRO: Final = (
-    "A caption names something and comes with a picture. Which entry of the knowledge base is meant? Many entries share "
-    "a name: Georgia is a country and a US state, Mercury a planet, a metal and a god. melink weighs four kinds of "
-    "evidence: how alike the names are, how well the text fits the entry's description, how alike the pictures are, and "
-    "whether the text states a fact that the knowledge base knows.\n\n"
-    "Each card is one mention. On the left what was read, on the right the best candidates with the evidence for each as "
-    "bars; the sentence above them says what decided. Some mentions mean nothing in the knowledge base (NIL). The few "
-    "that go wrong are left in: they show where each kind of evidence ends."
+    "A caption names something and comes with a picture. Which entry of the knowledge base is meant? Many entries "
+    "share a name: Georgia is a country and a US state, Mercury a planet, a metal and a god. melink weighs four kinds "
+    "of evidence: how alike the names are, how well the text fits the entry's description, how alike the pictures are, "
+    "and whether the text states a fact that the knowledge base knows.\n\n"
+    "Each card is one mention. On the left what was read, on the right the best candidates with the evidence for each "
+    "as bars; the sentence above them says what decided. Some mentions mean nothing in the knowledge base (NIL). The "
+    "few that go wrong are left in: they show where each kind of evidence ends."
 )
 
 

@@ -1,4 +1,4 @@
-"""Drives a linker over labelled mentions: exact ranks over the whole knowledge base, or ranks within candidate lists."""
+"""Drives a linker over labelled mentions: exact ranks over the whole knowledge base, or within candidate lists."""
 
 from __future__ import annotations
 
@@ -75,12 +75,13 @@ def rank_candidates(
     """
     ranks: list[float | None] = []
     ids, sources = [], []
+    view = linker.kb.view()
     with progress.task("ranking candidates", len(samples), "mentions") as advance:
         for batch in (samples[start : start + BATCH] for start in range(0, len(samples), BATCH)):
             mentions = [sample.mention for sample in batch]
             found = linker.candidates(mentions, k)
             if inject:
-                found, _ = inject_gold(found, [s.gold if s.gold != NIL else None for s in batch])
+                found, _ = inject_gold(found, [s.gold if view.row(s.gold or "") is not None else None for s in batch])
             board = linker.board(mentions, found)
             for m, sample in enumerate(batch):
                 order = [board.view.ids[column] for column in board.ranked[m]]

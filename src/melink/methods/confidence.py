@@ -17,7 +17,6 @@ import numpy as np
 from jaxtyping import Float64
 from scipy.optimize import minimize
 
-
 COLDEST: Final = 1e-3
 HOTTEST: Final = 1e3
 """Bounds of a fitted temperature."""

@@ -12,19 +12,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Bool, Float64
 from scipy.optimize import minimize
 
 from melink import progress
-from melink.linker import BATCH, Linker
+from melink.errors import InputError
+from melink.linker import BATCH, Linker, assemble
 from melink.methods.confidence import Confidence
 from melink.methods.confidence import fit as fit_confidence
 from melink.records import NIL, Labelled
 
-PULL = 1e-3
+PULL: Final = 1e-3
 """Strength of the pull towards the starting weights, per squared unit."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What came of a fit.
+
+    Attributes:
+        settings: The method's settings with fitted weights, neutral values, temperature and NIL score.
+        metrics: Figures for a person and the model card.
+    """
+
+    settings: dict[str, Any]
+    metrics: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -40,6 +55,43 @@ class Listed:
     values: Float64[np.ndarray, "k p"]
     exists: Bool[np.ndarray, "k p"]
     gold: int | None
+
+
+def fit(linker: Linker, samples: Sequence[Labelled]) -> Fitted:
+    """Fit a linker's weights, where its method has any, and its confidence.
+
+    Raises:
+        InputError: No mention has gold.
+    """
+    if all(sample.gold is None for sample in samples):
+        raise InputError("no mention has gold, so there is nothing to fit on", "give each row a 'qid' (or 'NIL')")
+    method, settings = linker.method, linker.method.settings()
+    names = list(settings.get("weights", ("name",)))
+    start = np.asarray([settings.get("weights", {}).get(name, 1.0) for name in names])
+    neutral = np.asarray([getattr(method, "neutral", {}).get(name, 0.0) for name in names])
+    lists, lost = collect(_raw(linker), samples, names)
+    weights, shifts, held_out = start, neutral, hits_at_1(lists, start, neutral)
+    before = held_out
+    if "weights" in settings:
+        weights, shifts = fit_weights(lists, start, neutral)
+        held_out = cross_validated(lists, start, neutral)
+        settings["weights"] = {name: round(float(w), 5) for name, w in zip(names, weights, strict=True)}
+        settings["neutral"] = {name: round(float(n), 5) for name, n in zip(names, shifts, strict=True)}
+    sure = confidence(lists, weights, shifts, method.confidence)
+    settings |= {"temperature": round(sure.temperature, 6), "nil": round(sure.nil, 6), "fitted": sure.fitted}
+    figures = {"before": before, "fitted": hits_at_1(lists, weights, shifts), "5-fold cross-validated": held_out}
+    metrics = {f"hits@1 among candidates, {name}": round(value, 4) for name, value in figures.items()}
+    counts = {"validation mentions used": len(lists), "left out, gold not a candidate": lost}
+    return Fitted(settings, {**counts, **metrics})
+
+
+def _raw(linker: Linker) -> Linker:
+    """Return the same linker with raw parts: weights 1, neutral values 0."""
+    settings = linker.method.settings()
+    if "weights" not in settings:
+        return linker
+    raw = {**settings, "weights": dict.fromkeys(settings["weights"], 1.0), "neutral": {}}
+    return assemble(linker.run.model_copy(update={"settings": raw}), linker.kb)
 
 
 def collect(linker: Linker, samples: Sequence[Labelled], parts: Sequence[str]) -> tuple[list[Listed], int]:
@@ -78,13 +130,15 @@ def collect(linker: Linker, samples: Sequence[Labelled], parts: Sequence[str]) -
 def fit_weights(lists: Sequence[Listed], weights: np.ndarray, neutral: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Fit weights and neutral values, starting from the given ones; the first weight is scaled back to its start.
 
+    A part that no candidate has keeps its start: nothing was learnt about it.
+
     Returns:
         Weights [p] ≥ 0 and neutral values [p].
     """
     linkable = [own for own in lists if own.gold is not None and len(own.values) > 1]
     if not linkable:
         return weights, neutral
-    p = len(weights)
+    p, met = len(weights), np.any([own.exists.any(axis=0) for own in linkable], axis=0)
     sharp = 10.0
     start = np.r_[weights * sharp, weights * sharp * neutral]
 
@@ -102,9 +156,9 @@ def fit_weights(lists: Sequence[Listed], weights: np.ndarray, neutral: np.ndarra
 
     bounds = [(0.0, None)] * p + [(None, None)] * p
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 200}).x
-    scale = found[0] / weights[0] if found[0] > 0 else sharp
-    fitted = found[:p] / scale
-    shifts = np.divide(found[p:] / scale, fitted, out=neutral.copy(), where=fitted > 1e-6)
+    scale = found[0] / weights[0] if found[0] > 0 and weights[0] > 0 else sharp
+    fitted = np.where(met, found[:p] / scale, weights)
+    shifts = np.divide(found[p:] / scale, fitted, out=neutral.copy(), where=met & (fitted > 1e-6))
     return fitted, shifts
 
 
