@@ -22,6 +22,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TextIO
 
 
 class MelinkError(Exception):
@@ -135,6 +136,7 @@ class Problems:
     keep: int = 1000
     first: list[Problem] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    _out: TextIO | None = field(default=None, repr=False)
 
     def add(self, file: str | Path, line: int | None, reason: str, id: str | None = None, kind: str = "") -> None:
         """Record one problem.
@@ -154,10 +156,15 @@ class Problems:
         if len(self.first) < self.keep:
             self.first.append(problem)
         if self.path is not None:
-            with self.path.open("a", encoding="utf-8") as out:
-                out.write(json.dumps({"file": str(file), "line": line, "reason": reason, "id": id}) + "\n")
+            if self._out is None:
+                self._out = self.path.open("a", encoding="utf-8", buffering=1)
+            self._out.write(json.dumps({"file": str(file), "line": line, "reason": reason, "id": id}) + "\n")
         if self.strict:
             raise BadRow(problem)
+
+    def __del__(self) -> None:
+        if self._out is not None:
+            self._out.close()
 
     @property
     def total(self) -> int:

@@ -12,7 +12,7 @@ import orjson
 from pydantic import Field
 
 from melink import __version__, registry
-from melink.candidates.load import DEFAULT
+from melink.candidates.load import CHEAP, DEFAULT
 from melink.config import Config, parse
 from melink.datasets.files import replacing
 from melink.errors import ConfigError, NotFound
@@ -66,10 +66,14 @@ def read_run(model: str | Path) -> Run:
             raise ConfigError(f"{file}: {error}", "restore the file, or train again") from error
         return parse(Run, data, str(file))
     if str(model) in registry.names("method"):
-        return Run(method=str(model))
+        return Run(method=str(model), generators=DEFAULT if _reads_text(str(model)) else CHEAP)
     if Path(model).is_dir():
         raise NotFound(f"{model} is a directory without {NAME}", "pass a run directory made by 'melink train'")
     raise NotFound.among("model (neither a run directory nor a method)", str(model), registry.names("method"))
+
+
+def _reads_text(method: str) -> bool:
+    return bool(registry.load("method", method).needs & {"text_global", "text_tokens"})
 
 
 def write_run(run: Run, path: str | Path, paper: str) -> None:

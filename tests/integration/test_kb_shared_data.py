@@ -30,7 +30,7 @@ def test_counts_of_the_shared_data(shared_data: Path, tmp_path: Path):
     # 1,288 rows of the index: pictures of mentions, without an id, of ids that are not in the file; the rest is stored
     assert stats["images"] == 1288 - 41 - 6 - 3
     assert problems.counts == {
-        "mention picture": 41, "picture without id": 6, "picture of unknown entity": 3, "bad relation": 1,
+        "picture without id": 6, "picture of unknown entity": 3, "bad relation": 1,
         "unnamed relation": 1,
     }  # fmt: skip
     assert kb.names.num_docs == 134_905

@@ -13,7 +13,9 @@ from melink.features.encoder import Encoder
 from melink.features.store import FeatureStore
 from melink.kb.store import KnowledgeBase
 
-DEFAULT: Final = ("names", "fuzzy", "persons", "lexical", "dense")
+CHEAP: Final = ("names", "fuzzy", "persons", "lexical")
+"""Generators that need no encoder."""
+DEFAULT: Final = (*CHEAP, "dense")
 
 
 def load_generators(

@@ -24,7 +24,7 @@ def read_images(path: Path, problems: Problems) -> dict[str, list[str]]:
         path: A folder with files named ``<id>.jpg`` or ``<id>_0.png``, at any depth; or a CSV file with the columns
             ``file`` and ``qids`` (several ids between spaces or semicolons). Paths in the CSV start at its folder or,
             as in the shared data, at the folder above. Rows with the role ``mention`` are pictures of mentions and are
-            left out; that is counted.
+            left out.
         problems: Receives rows without an id, missing files and files that are no pictures.
 
     Raises:
@@ -63,8 +63,8 @@ def _from_index(path: Path, problems: Problems) -> dict[str, list[str]]:
         for row in rows:
             file, ids, role = (str(row.get(name) or "").strip() for name in ("file", column, "role"))
             if role == "mention":
-                problems.add(path, rows.line_num, "a picture of a mention, not of an entity", kind="mention picture")
-            elif not ids:
+                continue
+            if not ids:
                 problems.add(path, rows.line_num, f"{file}: no entity id", kind="picture without id")
             elif (picture := _resolve(path.parent, file)) is None:
                 problems.add(path, rows.line_num, f"{file}: no such file", kind="missing picture")
