@@ -1,7 +1,7 @@
 """Write docs/cli.md, the reference of the command line, from the program itself.
 
-    python tools/cli_reference.py            write it
-    python tools/cli_reference.py --check    only say whether it is up to date
+python tools/cli_reference.py            write it
+python tools/cli_reference.py --check    only say whether it is up to date
 """
 
 from __future__ import annotations
@@ -71,13 +71,19 @@ def section(path: tuple[str, ...], command: Any) -> str:
         lines.append("")
     if options:
         lines.append("| option | |\n|---|---|")
-        lines += [f"| {', '.join(f'`{name}`' for name in (*p.opts, *p.secondary_opts))} | {_words(p)} |" for p in options]
+        lines += [
+            f"| {', '.join(f'`{name}`' for name in (*p.opts, *p.secondary_opts))} | {_words(p)} |" for p in options
+        ]
         lines.append("")
     return "\n".join(lines)
 
 
 def _shown(argument: Any) -> str:
-    return argument.metavar or argument.name.upper()
+    return str(argument.metavar or argument.name.upper())
+
+
+def _names(option: Any) -> list[str]:
+    return [*option.opts, *option.secondary_opts]
 
 
 def _usage(argument: Any) -> str:
@@ -90,7 +96,7 @@ def _words(parameter: Any) -> str:
     default = parameter.default
     if parameter.required and parameter.param_type_name == "option":
         words.append("Must be given.")
-    elif isinstance(default, Path | str | int | float) and not isinstance(default, bool) and str(default) not in ("", "."):
+    elif isinstance(default, Path | str | int | float) and default not in (False, "", Path()):
         words.append(f"Default: `{default}`.")
     return " ".join(filter(None, words))
 

@@ -8,13 +8,14 @@ Records with different protocols never stand in one table: each protocol gets it
 
 from __future__ import annotations
 
+import datetime
 import sys
 from collections.abc import Iterable, Mapping
-from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from pydantic import Field
 
 from melink.config import Config, parse
 from melink.errors import ConfigError
@@ -35,8 +36,8 @@ class Record(Config):
     protocol: dict[str, Any]
     published: str | None
     ours: dict[str, Any]
-    slices: dict[str, dict[str, Any]] = {}
-    date: date
+    slices: Mapping[str, dict[str, Any]] = Field(default_factory=dict)
+    date: datetime.date
     machine: str
     deviations: str | list[str] | None = None
 
@@ -88,17 +89,20 @@ def table(records: Iterable[Record]) -> str:
     rows = ["| | n | Hits@1 | 95 % | Hits@3 | Hits@5 | MRR |", "|---|--:|--:|:-:|--:|--:|--:|"]
     notes = []
     for record in records:
-        rows.append(_row(f"`{record.name}`", record.ours))
+        rows.append(_row(record.name, record.ours))
         rows += [_row(f"– {name.replace('_', ' ')}", figures) for name, figures in record.slices.items()]
-        published = f"published: {record.published}" if record.published else "no published figure for this protocol"
-        said = record.deviations or []
-        deviations = "; ".join([said] if isinstance(said, str) else said)
-        notes.append(
-            f"`{record.name}`, {record.date}, {record.machine}; {published}"
-            + (f". {deviations}" if deviations else "")
-            + f"\n\n```text\n{record.command.strip()}\n```"
-        )
-    return "\n".join(rows) + "\n\n" + "\n\n".join(notes)
+        notes.append(_note(record))
+    about = "<details><summary>Commands, machines, deviations</summary>"
+    return "\n".join([*rows, "", about, "", "\n\n".join(notes), "", "</details>"])
+
+
+def _note(record: Record) -> str:
+    """Return what stands below the table about one record."""
+    said = record.deviations or []
+    deviations = "; ".join([said] if isinstance(said, str) else said)
+    published = f"published: {record.published}" if record.published else "no published figure for this protocol"
+    words = [record.name, str(record.date), record.machine, published, deviations and f"deviations: {deviations}"]
+    return f"{'; '.join(filter(None, words))}\n\n```text\n{record.command.strip()}\n```"
 
 
 def _row(name: str, figures: Mapping[str, Any]) -> str:
@@ -107,9 +111,9 @@ def _row(name: str, figures: Mapping[str, Any]) -> str:
         interval = interval.get("hits@1")
     spread = "–".join(_share(value) for value in interval) if interval else ""
     n = figures.get("n")
-    count = "" if n is None else f"{n:,}"
     shares = {key: _share(figures.get(key)) for key in ("hits@1", "hits@3", "hits@5", "mrr")}
-    return f"| {name} | {count} | {shares['hits@1']} | {spread} | {shares['hits@3']} | {shares['hits@5']} | {shares['mrr']} |"
+    first, *rest = shares.values()
+    return f"| {' | '.join([name, '' if n is None else f'{n:,}', first, spread, *rest])} |"
 
 
 def _share(value: float | None) -> str:

@@ -48,9 +48,9 @@ def parse(kind: type[C], data: Mapping[str, Any], source: str = "settings") -> C
         ConfigError: Unknown key or a value of the wrong type; names each, and ``source``.
     """
     try:
-        return kind.model_validate(dict(data))
+        return kind.model_validate(data)
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        wrong = "; ".join(": ".join((*filter(None, [".".join(map(str, e["loc"]))]), e["msg"])) for e in error.errors())
         raise ConfigError(f"{source}: {wrong}", f"known keys are: {', '.join(kind.model_fields)}") from error
 
 

@@ -118,7 +118,7 @@ class Linker:
         own = {name: round(float(part[m, c]), 5) for name, part in board.parts.items() if not np.isnan(part[m, c])}
         sources = board.sources[m].get(entity.id, {}) if board.sources else {}
         evidence: dict[str, Any] = self.method.explain(mention, entity)
-        return Scored(entity.id, entity.label, float(board.totals[m, c]), own, evidence, dict(sources))
+        return Scored(entity.id, entity.label, round(float(board.totals[m, c]), 5), own, evidence, dict(sources))
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ def test_formula() -> None:
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert (expected > 0).sum() > 200 and (expected == 0).any()
-    assert [[similarity(m, n) for n in names] for m in mentions] == pytest.approx(expected.tolist())
+    np.testing.assert_allclose([[similarity(m, n) for n in names] for m in mentions], expected, atol=1e-12)
 
 
 def test_three_pairs_with_pencil_and_paper() -> None:

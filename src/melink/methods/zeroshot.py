@@ -67,8 +67,8 @@ class ZeroShotSettings(Config):
     images_per_entity: int = Field(default=4, ge=1)
     weights: Weights = Weights()
     neutral: dict[str, float] | None = None
-    temperature: float = Field(default=0.05, gt=0)
-    nil: float = 0.75
+    temperature: float = Field(default=0.07, gt=0)
+    nil: float = 0.95
     fitted: bool = False
 
 

@@ -75,8 +75,9 @@ def fit(linker: Linker, samples: Sequence[Labelled]) -> Fitted:
     if "weights" in settings:
         weights, shifts = fit_weights(lists, start, neutral)
         held_out = cross_validated(lists, start, neutral)
-        settings["weights"] = {name: round(float(w), 5) for name, w in zip(names, weights, strict=True)}
-        settings["neutral"] = {name: round(float(n), 5) for name, n in zip(names, shifts, strict=True)}
+        weights, shifts = np.round(weights, 5) + 0.0, np.round(shifts, 5) + 0.0  # as they are kept; no −0
+        settings["weights"] = dict(zip(names, weights.tolist(), strict=True))
+        settings["neutral"] = dict(zip(names, shifts.tolist(), strict=True))
     sure = confidence(lists, weights, shifts, method.confidence)
     settings |= {"temperature": round(sure.temperature, 6), "nil": round(sure.nil, 6), "fitted": sure.fitted}
     figures = {"before": before, "fitted": hits_at_1(lists, weights, shifts), "5-fold cross-validated": held_out}

@@ -71,7 +71,7 @@ def test_an_index_table_in_the_shared_layout(tmp_path: Path):
     expected = {"Q1": [str(folder / "a.jpg"), str(folder / "b.jpg")], "Q2": [str(folder / "a.jpg")]}
     assert read_images(index, problems) == expected
     assert problems.counts == {"missing picture": 1, "picture without id": 1}
-    assert [p.line for p in problems.first] == [4, 5, 6]
+    assert [p.line for p in problems.first] == [5, 6]
     assert read_images(folder, Problems()) == expected  # the folder has an index
 
 
