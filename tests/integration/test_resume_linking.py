@@ -20,7 +20,7 @@ from melink.demo.run import Demo
 from melink.linker import BATCH
 
 MELINK = str(Path(sys.executable).with_name("melink"))
-KILLS = 3
+KILLS = 2
 
 
 def enlarge(mentions: Path, path: Path, times: int) -> int:
@@ -47,7 +47,7 @@ def whole_rows(partial: Path) -> int:
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="SIGKILL is a signal of POSIX systems")
 def test_killed_and_started_again(demo: Demo, demo_mentions: Path, tmp_path: Path) -> None:
     file = tmp_path / "many.jsonl"
-    n = enlarge(demo_mentions, file, 20)
+    n = enlarge(demo_mentions, file, 9)
     calm, rough = (shutil.copytree(demo.linker.kb.path, tmp_path / name) for name in ("calm", "rough"))
     undisturbed, out = tmp_path / "undisturbed.jsonl", tmp_path / "out.jsonl"
     assert CliRunner().invoke(app, arguments(calm, file, undisturbed)).exit_code == 0

@@ -1,4 +1,4 @@
-"""Fuzzy candidates exactly as DWE+ describes them, for reproduction (protocol C of METHODS.md §0).
+"""Fuzzy candidates exactly as DWE+ describes them, for reproduction (protocol C of docs/evaluation.md).
 
 ``extract`` of fuzzywuzzy with limit λ = 100 over the *names of the data set's gold entities*, keyed by the mention
 string: the WRatio scorer after its default processing (letters and digits kept, lower case), integer scores, ties in

@@ -1,6 +1,6 @@
 """The one place where gold may enter a candidate list.
 
-Protocols B and C of METHODS.md §0 score lists that are known to hold the gold answer. Nothing else may do so: results
+Protocols B and C of docs/evaluation.md score lists that are known to hold the gold answer. Nothing else may do so: results
 made with this carry ``miss_policy: inject_gold`` and are never compared with others.
 """
 

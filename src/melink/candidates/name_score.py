@@ -6,7 +6,7 @@ With token sets M, N and character-gram sets G_m, G_n of the folded mention and 
 
 and an entity's score is the best over its names. Containment leads, so that a surname alone finds its bearers; the
 symmetric last term prefers "Oscar II" over "Oscar II of Nowhere". Nothing here depends on other entities: a score
-never moves when an entity is added. Our own design; METHODS.md is silent on name evidence.
+never moves when an entity is added. Our own design: the papers leave name evidence to their text encoders.
 """
 
 from __future__ import annotations

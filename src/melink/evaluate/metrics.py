@@ -1,4 +1,4 @@
-"""Ranking metrics, as METHODS.md §0 defines them. The name of each figure derives from its k."""
+"""Ranking metrics, as docs/evaluation.md defines them. The name of each figure derives from its k."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ COMPARED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """Everything that a figure depends on (METHODS.md §0).
+    """Everything that a figure depends on (docs/evaluation.md).
 
     Attributes:
         candidates: ``full`` for the whole knowledge base, or how many candidates each mention had.

@@ -143,13 +143,13 @@ class FeatureStore:
         keys = self._keys(encoder, items)
         folder = self._folder(encoder)
         index = self._open(folder)
-        todo, known_bad = self._todo(index, keys, items, tokens)
+        lacking, known_bad = self._lacking(index, keys, items, tokens)
         failed = {key: BadImage(reason, str(items[place])) for place, key, reason in known_bad}
         encoded = 0
-        if todo:
-            errors = self._work(encoder, folder, todo, tokens)
+        if lacking:
+            errors = self._work(encoder, folder, lacking, tokens)
             failed |= errors
-            encoded = len(todo) - len(errors)
+            encoded = len(lacking) - len(errors)
             index = self._indexes[folder.name] = compact(folder, self._open(folder))
         missing = Counter(keys.absent.values())
         missing.update(failed[key].reason for key in map(full, keys.keys.tolist()) if key in failed)
@@ -162,8 +162,8 @@ class FeatureStore:
 
     def lacking(self, encoder: Encoder, items: Sequence[Item], tokens: bool = False) -> int:
         """Return how many different items :meth:`encode` would have to encode."""
-        todo, _ = self._todo(self._open(self._folder(encoder)), self._keys(encoder, items), items, tokens)
-        return len(todo)
+        lacking, _ = self._lacking(self._open(self._folder(encoder)), self._keys(encoder, items), items, tokens)
+        return len(lacking)
 
     def content_hash(self) -> str:
         """Return a hash of all features, whatever the order and the shards in which they were written."""
@@ -183,13 +183,13 @@ class FeatureStore:
         index = self._indexes[folder.name] = open_index(folder, self._indexes.get(folder.name))
         return index
 
-    def _todo(
+    def _lacking(
         self, index: Index, keys: Keys, items: Sequence[Item], tokens: bool
     ) -> tuple[dict[bytes, Item], list[tuple[int, bytes, str]]]:
         """Return the items to encode by key, and the places, keys and reasons of those known to be undecodable."""
         shards, _ = index.find(keys.keys, tokens)
         bad = index.bad(self._decoder)
-        todo: dict[bytes, Item] = {}
+        lacking: dict[bytes, Item] = {}
         known: dict[bytes, tuple[int, bytes, str]] = {}
         for place in np.flatnonzero(shards < 0).tolist():
             key = full(keys.keys[place])
@@ -198,13 +198,13 @@ class FeatureStore:
             if key in bad:
                 known.setdefault(key, (place, key, bad[key]))
             else:
-                todo.setdefault(key, items[place])
-        return todo, list(known.values())
+                lacking.setdefault(key, items[place])
+        return lacking, list(known.values())
 
-    def _work(self, encoder: Encoder, folder: Path, todo: dict[bytes, Item], tokens: bool) -> dict[bytes, BadImage]:
+    def _work(self, encoder: Encoder, folder: Path, lacking: dict[bytes, Item], tokens: bool) -> dict[bytes, BadImage]:
         self._describe(encoder, folder)
-        sizes = encoder.sizes(list(todo.values()))
-        pieces = [Piece(key, size, item) for (key, item), size in zip(todo.items(), sizes, strict=True)]
+        sizes = encoder.sizes(list(lacking.values()))
+        pieces = [Piece(key, size, item) for (key, item), size in zip(lacking.items(), sizes, strict=True)]
         weight = (lambda piece: piece.size) if encoder.modality == "text" else (lambda piece: 1)
         unit = "tokens" if encoder.modality == "text" else "images"
         errors: dict[bytes, BadImage] = {}

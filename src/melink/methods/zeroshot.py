@@ -1,6 +1,6 @@
 """``zeroshot``: every text/image pair of the chosen encoders, names and facts, with a handful of weights.
 
-METHODS.md §7, zero-shot: score = Σ w_ab · cos over the pairs (tt, vv, tv, vt) whose encoders share a space, so that it
+CLIP zero-shot (Radford et al., ICML 2021): score = Σ w_ab · cos over the pairs (tt, vv, tv, vt) whose encoders share a space, so that it
 is CLIP zero-shot when the encoder is CLIP; a missing image drops its terms. Ours on top: name evidence
 (:mod:`melink.candidates.name_score`) and stated facts (:mod:`melink.methods.triple_score`).
 
@@ -95,7 +95,7 @@ class ZeroShot:
     """Scores by names, facts, and the cosines of whatever encoders are chosen."""
 
     name: ClassVar[str] = "zeroshot"
-    paper: ClassVar[str] = "CLIP zero-shot (METHODS.md §7) with names and facts"
+    paper: ClassVar[str] = "CLIP zero-shot (Radford et al., ICML 2021), with names and facts"
     needs: ClassVar[frozenset[Need]] = frozenset({Need.NAMES, Need.TEXT_GLOBAL, Need.IMAGE_GLOBAL, Need.TRIPLES})
     trains: ClassVar[bool] = False
 

@@ -166,7 +166,7 @@ def test_methods_are_what_one_compares(protocol):
     other = replace(
         protocol, method="names", encoders={}, weights={}, seeds=(1, 2), run="runs/b", leaks={"sentence": 3}
     )
-    protocol.comparable_with(other)
+    assert protocol.comparable_with(other) is None
 
 
 def test_two_differences_are_both_named(protocol):
