@@ -177,6 +177,7 @@ class Problems:
             return "no problems"
         lines = [f"{self.total} problem(s): " + ", ".join(f"{n} {kind}" for kind, n in self.counts.most_common())]
         lines += [f"  {problem}" for problem in self.first[:show]]
-        if self.total > show:
-            lines.append(f"  … and {self.total - min(show, len(self.first))} more")
+        shown = min(show, len(self.first))
+        if shown and self.total > shown:
+            lines.append(f"  … and {self.total - shown} more")
         return "\n".join(lines)

@@ -90,4 +90,4 @@ def test_perfect_data_do_not_freeze_it() -> None:
 
 def test_mentions_without_candidates_can_be_fitted_on() -> None:
     found = fit([[], [0.9, 0.1], [0.2]], [None, 0, None], Confidence(0.1, 0.5))
-    assert 0 < found.temperature and math.isfinite(found.nil)
+    assert found.temperature > 0 and math.isfinite(found.nil)

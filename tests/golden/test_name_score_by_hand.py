@@ -10,7 +10,24 @@ import pytest
 from melink.candidates.name_score import NameScorer, similarity
 from melink.kb.folding import fold
 
-WORDS = ("Oscar", "II", "of", "Nowhere", "Łódź", "Jean-Luc", "O'Neil", "St", "a", "москва", "東京", "🎉", "İstanbul", "X", "Ångström", "")
+WORDS = (
+    "Oscar",
+    "II",
+    "of",
+    "Nowhere",
+    "Łódź",
+    "Jean-Luc",
+    "O'Neil",
+    "St",
+    "a",
+    "москва",
+    "東京",
+    "🎉",
+    "İstanbul",
+    "X",
+    "Ångström",
+    "",
+)
 
 
 def grams_of(name: str) -> set[str]:
@@ -89,8 +106,12 @@ def test_sides_of_different_age() -> None:
     scorer = NameScorer()
     early = scorer.side([["Oscar II"], ["東京"]])
     late = scorer.side([["Tokyo Oscar"]])
-    np.testing.assert_allclose(scorer.score(late, early), [[by_hand("Tokyo Oscar", n) for n in ("Oscar II", "東京")]], atol=1e-6)
-    np.testing.assert_allclose(scorer.score(early, late), [[by_hand(n, "Tokyo Oscar")] for n in ("Oscar II", "東京")], atol=1e-6)
+    np.testing.assert_allclose(
+        scorer.score(late, early), [[by_hand("Tokyo Oscar", n) for n in ("Oscar II", "東京")]], atol=1e-6
+    )
+    np.testing.assert_allclose(
+        scorer.score(early, late), [[by_hand(n, "Tokyo Oscar")] for n in ("Oscar II", "東京")], atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("nothing", ["", " ", "\u200b", "\t\n"])

@@ -81,7 +81,11 @@ def test_formula() -> None:
 
 
 def test_one_fact_with_pencil_and_paper() -> None:
-    facts = [[Triple("capital", "N'Djamena", True)], [Triple("a", "red lake", True)], [Triple("a", "big red lake", True)]]
+    facts = [
+        [Triple("capital", "N'Djamena", True)],
+        [Triple("a", "red lake", True)],
+        [Triple("a", "big red lake", True)],
+    ]
     mention = Mention("1", "Rain in N'Djamena, the red city of Chad", "Chad")
     frequency = Counter({"N'Djamena": 1, "red lake": 1, "big red lake": 1})
     rarity = 1 - math.log(2) / math.log(1 + 100)

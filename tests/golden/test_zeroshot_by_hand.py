@@ -83,7 +83,9 @@ def vector(encoder: Encoder, item: str | None) -> np.ndarray | None:
 def cosine_by_hand(world: World, part: str, mention: Mention, entity: Entity) -> float:
     left, right = {"text": "tt", "image": "ii", "text_image": "ti", "image_text": "it"}[part]
     one = vector(world.text, mention_text(mention)) if left == "t" else vector(world.image, mention.image)
-    many = [vector(world.text, entity_text(entity))] if right == "t" else [vector(world.image, i) for i in entity.images]
+    many = (
+        [vector(world.text, entity_text(entity))] if right == "t" else [vector(world.image, i) for i in entity.images]
+    )
     found = [float(one @ other) for other in many if one is not None and other is not None]
     return max(found) if found else math.nan
 

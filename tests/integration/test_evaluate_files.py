@@ -91,7 +91,7 @@ def test_files_are_written_whole(demo: Demo, demo_mentions: Path, tmp_path: Path
     result = orjson.loads(json.read_bytes())
     assert result["slices"]["some"]["n"] == 2 and result["slices"]["some"]["unknown_ids"] == 1
     page = html.read_text(encoding="utf-8")
-    assert page.startswith("<!") and "<svg" in page and "Georgia" in page
+    assert page.startswith("<!") and "<svg" in page and "Instructive mentions" in page
     assert sorted(path.name for path in json.parent.iterdir()) == ["r.html", "r.json"]
 
 
@@ -163,7 +163,7 @@ def test_an_empty_knowledge_base(make_kb: Callable[..., KnowledgeBase], demo_men
 
 def test_candidates_and_given_lists(demo: Demo, demo_mentions: Path, tmp_path: Path) -> None:
     kb, lists = demo.linker.kb.path, tmp_path / "lists.jsonl"
-    status, out, err = run("candidates", kb, demo_mentions, "-k", 20, "-o", lists, "--json")
+    status, out, _ = run("candidates", kb, demo_mentions, "-k", 20, "-o", lists, "--json")
     first = orjson.loads(out)
     assert status == 0 and first["mentions"] == 74 and first["linkable"] == 66 and first["k"] == 20
     assert set(first["generators"]) == {"names", "fuzzy", "persons", "lexical", "dense", "fused"}
@@ -185,7 +185,7 @@ def test_candidates_and_given_lists(demo: Demo, demo_mentions: Path, tmp_path: P
 
 
 def test_recall_by_hand(demo: Demo, demo_mentions: Path) -> None:
-    status, out, _ = run("candidates", demo.linker.kb.path, demo_mentions, "--generator", "lexical", "-k", 3, "--json")
+    _, out, _ = run("candidates", demo.linker.kb.path, demo_mentions, "--generator", "lexical", "-k", 3, "--json")
     lexical = next(g for g in demo.linker.generators if g.name == "lexical")
     hits = lexical.search([sample.mention for sample in demo.samples], 12)
     known = set(demo.linker.kb.view().ids)
@@ -228,7 +228,9 @@ def test_train_then_evaluate_and_link(demo: Demo, demo_mentions: Path, tmp_path:
 
 
 def test_encode_computes_once(make_kb: Callable[..., KnowledgeBase], picture: Callable[[str, int], str]) -> None:
-    kb = make_kb(Entity("E1", "Ann", images=(picture("a.png", 1), "gone.png")), Entity("E2", "Bob"), Entity("E3", "Ann"))
+    kb = make_kb(
+        Entity("E1", "Ann", images=(picture("a.png", 1), "gone.png")), Entity("E2", "Bob"), Entity("E3", "Ann")
+    )
     status, out, err = run("encode", kb.path, "--json")
     first = orjson.loads(out)
     assert status == 0 and "gone.png" in err

@@ -63,7 +63,13 @@ def test_standard_input_to_standard_output(demo: Demo, demo_mentions: Path, tmp_
     assert max(len(row["candidates"]) for row in rows(done.stdout)) == 3
 
 
-BAD = (b"{broken", b"[1]", b'{"id": "x"}', b'{"id": "y", "text": "no mention here"}', b'{"id": "demo-001", "text": "a b", "mention": "a"}')
+BAD = (
+    b"{broken",
+    b"[1]",
+    b'{"id": "x"}',
+    b'{"id": "y", "text": "no mention here"}',
+    b'{"id": "demo-001", "text": "a b", "mention": "a"}',
+)
 
 
 def test_bad_rows_are_passed_over_and_reported(demo: Demo, demo_mentions: Path, tmp_path: Path) -> None:
@@ -130,7 +136,7 @@ def test_a_page_of_links(demo: Demo, demo_mentions: Path, tmp_path: Path) -> Non
     status, _, err = run(*arguments)
     page = (tmp_path / "l.html").read_text(encoding="utf-8")
     assert status == 0 and "l.html" in err and "74 mentions" in page
-    assert page.count("Georgia") > 3 and "data:image/" in page and "src=\"/" not in page
+    assert page.count("Georgia") > 3 and "data:image/" in page and 'src="/' not in page
 
 
 def test_settings_and_saved_runs(demo: Demo, demo_mentions: Path, tmp_path: Path) -> None:
@@ -180,5 +186,5 @@ def test_an_empty_file(demo: Demo, tmp_path: Path) -> None:
     (tmp_path / "m.jsonl").touch()
     status, out, _ = run(demo.linker.kb.path, tmp_path / "m.jsonl", "--model", "names")
     assert (status, out) == (0, "")
-    status, _, err = run(demo.linker.kb.path, tmp_path / "m.jsonl", "--model", "names", "-o", tmp_path / "o.jsonl")
+    status, _, _ = run(demo.linker.kb.path, tmp_path / "m.jsonl", "--model", "names", "-o", tmp_path / "o.jsonl")
     assert status == 0 and (tmp_path / "o.jsonl").read_bytes() == b""

@@ -288,7 +288,9 @@ def test_no_handler_only_passes() -> None:
 
 
 def test_the_files_that_a_project_has() -> None:
-    missing = [name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE") if not (ROOT / name).is_file()]
+    missing = [
+        name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE") if not (ROOT / name).is_file()
+    ]
     assert missing == []
     assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
 

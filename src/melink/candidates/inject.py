@@ -1,7 +1,7 @@
 """The one place where gold may enter a candidate list.
 
-Protocols B and C of docs/evaluation.md score lists that are known to hold the gold answer. Nothing else may do so: results
-made with this carry ``miss_policy: inject_gold`` and are never compared with others.
+Protocols B and C of docs/evaluation.md score lists that are known to hold the gold answer. Nothing else may do so:
+results made with this carry ``miss_policy: inject_gold`` and are never compared with others.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ hf-text:NAME, hf-image:NAME, hf-dual:NAME      when the configuration alone does
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -76,8 +77,14 @@ def _load(spec: str) -> Any:
     if head in registry.names("encoder"):
         if head.startswith("hf-"):
             raise ConfigError(f"{head!r} needs a model", f"write {head}:NAME or {head}:FOLDER")
-        return _make(spec, head, [], options)
+        return _make(spec, head, [], options) if options else _embedded(head)
     return _make(spec, _kind(head), [head], options)
+
+
+@cache
+def _embedded(name: str) -> Any:
+    """Load an embedded encoder once: its weights cannot change while the program runs."""
+    return _make(name, name, [], {})
 
 
 def _make(spec: str, kind: str, arguments: list[str], options: dict[str, Any]) -> Any:

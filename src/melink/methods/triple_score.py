@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -42,7 +43,12 @@ def context_words(mention: Mention) -> set[str]:
 
 def tail_words(triple: Triple) -> frozenset[str]:
     """Return the words by which a triple's tail is recognised."""
-    return frozenset(tokens(triple.tail_label or ("" if not triple.literal else triple.tail))) - STOPWORDS
+    return _words(triple.tail_label or (triple.tail if triple.literal else ""))
+
+
+@lru_cache(maxsize=1 << 16)
+def _words(text: str) -> frozenset[str]:
+    return frozenset(tokens(text)) - STOPWORDS
 
 
 def coverage(words: frozenset[str], context: set[str]) -> float:

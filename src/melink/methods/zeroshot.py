@@ -1,8 +1,8 @@
 """``zeroshot``: every text/image pair of the chosen encoders, names and facts, with a handful of weights.
 
-CLIP zero-shot (Radford et al., ICML 2021): score = Σ w_ab · cos over the pairs (tt, vv, tv, vt) whose encoders share a space, so that it
-is CLIP zero-shot when the encoder is CLIP; a missing image drops its terms. Ours on top: name evidence
-(:mod:`melink.candidates.name_score`) and stated facts (:mod:`melink.methods.triple_score`).
+CLIP zero-shot (Radford et al., ICML 2021): score = Σ w_ab · cos over the pairs (tt, vv, tv, vt) whose encoders share a
+space, so that it is CLIP zero-shot when the encoder is CLIP; a missing image drops its terms. Ours on top: name
+evidence (:mod:`melink.candidates.name_score`) and stated facts (:mod:`melink.methods.triple_score`).
 
 A cosine says little by itself: unrelated texts of one encoder meet at 0.1, of another at 0.6. Each pair is therefore
 measured from its *neutral* value, the cosine of unrelated items, so that a missing picture (contribution 0) is neither

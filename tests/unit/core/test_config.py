@@ -39,6 +39,7 @@ def test_layers_are_merged(tmp_path: Path) -> None:
     file.write_text("inner:\n  a: 7\n")
     base = Outer(name="base", inner=Inner(a=1, b=9.0))
     assert load_over(base, file, {"name": "option"}, ["inner.b=4"]) == Outer(name="option", inner=Inner(a=7, b=4.0))
+    assert load_over(base, file, {}) == Outer(name="base", inner=Inner(a=7, b=9.0))
     assert base.inner.a == 1
     assert load_over(base, None, {}) == base
 

@@ -48,6 +48,9 @@ def test_problems_are_counted_and_written(tmp_path: Path) -> None:
     summary = problems.summary(show=1)
     assert summary.startswith("3 problem(s): 2 no label, 1 not JSON: end")
     assert summary.endswith("… and 2 more")
+    counted = Problems()
+    counted.counts["image missing"] += 5  # counted without a line for each
+    assert counted.summary() == "5 problem(s): 5 image missing"
 
 
 def test_strict_stops_at_the_first() -> None:

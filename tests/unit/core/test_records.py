@@ -9,7 +9,9 @@ import pytest
 from melink.records import NIL, Entity, Labelled, Link, Mention, Scored, Triple
 
 
-@pytest.mark.parametrize("record", [Triple("r", "t"), Entity("Q1", "a"), Mention("1", "t", "s"), Scored("Q1", "a", 1.0)])
+@pytest.mark.parametrize(
+    "record", [Triple("r", "t"), Entity("Q1", "a"), Mention("1", "t", "s"), Scored("Q1", "a", 1.0)]
+)
 def test_records_are_frozen(record: object) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(record, dataclasses.fields(record)[0].name, "other")  # type: ignore[arg-type]

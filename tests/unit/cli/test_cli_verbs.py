@@ -186,7 +186,12 @@ def test_options_become_a_run(tmp_path: Path) -> None:
     ids=lambda value: " ".join(value[:6]) if isinstance(value, list) else "",
 )
 def test_what_cannot_work_is_said(
-    demo: Demo, demo_mentions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: list[str]
+    demo: Demo,
+    demo_mentions: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    words: list[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     places = {"{kb}": str(demo.linker.kb.path), "{mentions}": str(demo_mentions)}
