@@ -15,7 +15,7 @@ from melink.records import NIL, Labelled, Link, Scored
 _QID = re.compile(r"Q[1-9]\d*")
 
 
-def link_row(labelled: Labelled, link: Link, about: Mapping[str, Any]) -> dict[str, Any]:
+def link_row(labelled: Labelled, link: Link, about: Mapping[str, Any], top: int | None = None) -> dict[str, Any]:
     """Return the JSON row of one answer.
 
     Fields of the input row that melink does not know pass through; those that it writes itself win.
@@ -24,6 +24,7 @@ def link_row(labelled: Labelled, link: Link, about: Mapping[str, Any]) -> dict[s
         labelled: The input.
         link: The answer.
         about: What every row states: ``model``, ``kb_version``.
+        top: How many candidates to write; all by default. Two are needed to say what decided.
     """
     mention = link.mention
     span = {"text": mention.surface, "start": mention.start, "end": mention.end}
@@ -41,7 +42,7 @@ def link_row(labelled: Labelled, link: Link, about: Mapping[str, Any]) -> dict[s
         "probability": link.probability,
         "nil": link.nil,
     }
-    row["candidates"] = [_candidate(candidate) for candidate in link.candidates]
+    row["candidates"] = [_candidate(candidate) for candidate in link.candidates[:top]]
     row["explanation"] = {"decided_by": _decided(link), **link.evidence}
     return {**row, **about}
 
@@ -62,15 +63,29 @@ def _candidate(scored: Scored) -> dict[str, Any]:
     }
 
 
+def decisive_part(first: Scored, second: Scored) -> tuple[str, float]:
+    """Return the part that gives most to ``first`` over ``second``, and how much.
+
+    ``Scored.parts`` are weighted contributions: they add up to the total score, so their differences add up to the
+    margin and compare directly. A part that one of the two lacks contributes 0. Without parts, the answer is
+    ``score`` and the margin.
+    """
+    names = dict.fromkeys((*first.parts, *second.parts))
+    gaps = {name: first.parts.get(name, 0.0) - second.parts.get(name, 0.0) for name in names}
+    if not gaps:
+        return "score", first.score - second.score
+    best = max(gaps, key=lambda name: gaps[name])
+    return best, gaps[best]
+
+
 def _decided(link: Link) -> str | None:
-    """Name the part that separates the first candidate from the second, or ``nil``."""
+    """Name the part that separates the first candidate from the second, ``nil``, or None for a tie or no rival."""
     if link.nil:
         return NIL.lower()
     if len(link.candidates) < 2:
         return None
-    first, second = link.candidates[:2]
-    gaps = {p: first.parts.get(p, 0.0) - second.parts.get(p, 0.0) for p in (*first.parts, *second.parts)}
-    return max(gaps, key=lambda part: gaps[part]) if gaps else None
+    part, gap = decisive_part(*link.candidates[:2])
+    return part if gap > 0 else None
 
 
 @contextmanager

@@ -86,9 +86,11 @@ def evaluate(
     footprint, leaks = _leaks(train, images, samples)
     protocol = _protocol(linker, model, mentions, "full" if full else int(candidates), ties, miss, seed, leaks)
     err.print("\n".join(protocol.lines()), style="dim", markup=False)
-    outcomes, seconds = _run(linker, samples, protocol)
+    outcomes, injected, seconds = _run(linker, samples, protocol)
     timing = {"setup": round(seconds.pop("began") - started, 3), **seconds}
     result = _result(outcomes, protocol, parts, timing, problems, footprint)
+    if miss == "inject_gold":
+        _own_up(result, injected)
     _tell(result)
     if json is not None:
         _write(result, json)
@@ -133,7 +135,16 @@ def _slices(given: list[str], samples: list[Labelled]) -> dict[str, Slice]:
     return parts
 
 
-def _run(linker: Linker, samples: list[Labelled], protocol: Protocol) -> tuple[list[Outcome], dict[str, float]]:
+def _own_up(result: dict[str, Any], injected: int) -> None:
+    """State the recall that the candidates had before gold was put in; for slices nobody counted it."""
+    overall = result["overall"]
+    result["counts"]["gold_injected"] = injected
+    overall["candidate_recall"] = (overall["n"] - injected) / overall["n"] if overall["n"] else None
+    for row in result["slices"].values():
+        row["candidate_recall"] = None
+
+
+def _run(linker: Linker, samples: list[Labelled], protocol: Protocol) -> tuple[list[Outcome], int, dict[str, float]]:
     from melink.evaluate.run import outcomes, rank_candidates, rank_full
 
     began = time.perf_counter()
@@ -145,7 +156,7 @@ def _run(linker: Linker, samples: list[Labelled], protocol: Protocol) -> tuple[l
     seconds = time.perf_counter() - began
     found = outcomes(linker, samples, ranked)
     rate = round(len(samples) / max(seconds, 1e-9), 2)
-    return found, {"began": began, "rank": round(seconds, 3), "mentions_per_second": rate}
+    return found, ranked.injected, {"began": began, "rank": round(seconds, 3), "mentions_per_second": rate}
 
 
 def _protocol(
@@ -153,8 +164,8 @@ def _protocol(
 ) -> Protocol:
     from melink.evaluate.protocol import Protocol, file_hash
 
-    settings = linker.method.settings()
-    kb = linker.kb
+    settings, kb = linker.method.settings(), linker.kb
+    neutral = {f"neutral {name}": value for name, value in getattr(linker.method, "neutral", {}).items()}
     if linker.run.fitted_on and mentions != "-" and linker.run.fitted_on.get("sha256") == file_hash(mentions):
         err.print("[yellow]this split is the one that the run was fitted on: the figures are not held out[/]")
         leaks = {"fitted on this split": True, **(leaks if isinstance(leaks, dict) else {})}
@@ -173,7 +184,7 @@ def _protocol(
         leaks=leaks,
         seeds=(seed,),
         encoders=linker.encoders,
-        weights=settings.get("weights", {}),
+        weights={**settings.get("weights", {}), **neutral},
         run=model,
     )
 

@@ -143,8 +143,8 @@ def _rows(linker: Linker, samples: Iterable[Labelled], top: int) -> Iterator[byt
     remaining = iter(samples)
     with task("linking", None, "mentions") as advance:
         while batch := list(islice(remaining, BATCH)):
-            for sample, answer in zip(batch, linker.link([s.mention for s in batch], top), strict=True):
-                yield orjson.dumps(link_row(sample, answer, about), option=orjson.OPT_APPEND_NEWLINE)
+            for sample, answer in zip(batch, linker.link([s.mention for s in batch], max(top, 2)), strict=True):
+                yield orjson.dumps(link_row(sample, answer, about, top), option=orjson.OPT_APPEND_NEWLINE)
             advance(len(batch))
 
 
@@ -187,9 +187,10 @@ def _one(linker: Linker, text: str, surface: str, image: Path | None, top: int, 
 
     start, end = find_span(text, surface)
     mention = Mention("1", text, surface, start, end, str(image) if image else None)
-    answer = linker.link([mention], top)[0]
+    answer = linker.link([mention], max(top, 2))[0]
     if json:
-        write_json(link_row(Labelled(mention), answer, {"model": linker.run.method, "kb_version": linker.kb.version}))
+        about = {"model": linker.run.method, "kb_version": linker.kb.version}
+        write_json(link_row(Labelled(mention), answer, about, top))
         return
     _print(linker, answer)
 

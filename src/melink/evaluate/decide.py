@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from melink.links import decisive_part
 from melink.records import Link, Scored
 
 KINDS: Final = ("name", "text", "image", "triple", "cross", "other")
@@ -32,21 +33,6 @@ class Decision:
     difference: float = 0.0
     rival: Scored | None = None
     without: Scored | None = None
-
-
-def decisive_part(first: Scored, second: Scored) -> tuple[str, float]:
-    """Return the part that gives most to ``first`` over ``second``, and how much.
-
-    ``Scored.parts`` are weighted contributions: they add up to the total score, so their differences add up to the
-    margin and compare directly. A part that one of the two lacks contributes 0. Without parts, the answer is
-    ``score`` and the margin.
-    """
-    names = dict.fromkeys((*first.parts, *second.parts))
-    gaps = {name: first.parts.get(name, 0.0) - second.parts.get(name, 0.0) for name in names}
-    if not gaps:
-        return "score", first.score - second.score
-    best = max(gaps, key=lambda name: gaps[name])
-    return best, gaps[best]
 
 
 def decide(link: Link) -> Decision:

@@ -1,7 +1,7 @@
 """Exact ranks, whole or streamed over chunks of entities in bounded memory.
 
-``rank = 1 + #{s_j > s_gold} + ties / 2`` (docs/evaluation.md), where ties are the other entities with gold's score. A NaN
-score counts as −inf: it ranks last, ties with other NaN, and never wins. A streamed rank is two passes: the first
+``rank = 1 + #{s_j > s_gold} + ties / 2`` (docs/evaluation.md), where ties are the other entities with gold's score. A
+NaN score counts as −inf: it ranks last, ties with other NaN, and never wins. A streamed rank is two passes: the first
 scores each gold, the second feeds every chunk to :class:`RankCounter`; both need O(m) memory.
 """
 

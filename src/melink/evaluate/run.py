@@ -29,11 +29,15 @@ KEPT = 10
 
 @dataclass(frozen=True)
 class Ranked:
-    """Ranks of gold (None: gold is not among the candidates) and the candidates on top."""
+    """Ranks of gold (None: gold is not among the candidates) and the candidates on top.
+
+    ``injected`` counts the lists that gold was put into; their candidate recall says nothing.
+    """
 
     ranks: list[float | None]
     top: Candidates
     sizes: list[int]
+    injected: int = 0
 
 
 def rank_full(linker: Linker, samples: Sequence[Labelled], ties: Ties = "mean") -> Ranked:
@@ -74,14 +78,16 @@ def rank_candidates(
         inject: Put missing gold into the list (protocols B and C only; the protocol says so).
     """
     ranks: list[float | None] = []
-    ids, sources = [], []
+    ids, sources, injected = [], [], 0
     view = linker.kb.view()
     with progress.task("ranking candidates", len(samples), "mentions") as advance:
         for batch in (samples[start : start + BATCH] for start in range(0, len(samples), BATCH)):
             mentions = [sample.mention for sample in batch]
             found = linker.candidates(mentions, k)
             if inject:
-                found, _ = inject_gold(found, [s.gold if view.row(s.gold or "") is not None else None for s in batch])
+                golds = [s.gold if view.row(s.gold or "") is not None else None for s in batch]
+                found, added = inject_gold(found, golds)
+                injected += added
             board = linker.board(mentions, found)
             for m, sample in enumerate(batch):
                 order = [board.view.ids[column] for column in board.ranked[m]]
@@ -90,7 +96,7 @@ def rank_candidates(
                 ids.append(tuple(order))
             sources += list(found.sources)
             advance(len(batch))
-    return Ranked(ranks, Candidates(tuple(ids), tuple(sources)), [len(row) for row in ids])
+    return Ranked(ranks, Candidates(tuple(ids), tuple(sources)), [len(row) for row in ids], injected)
 
 
 def outcomes(linker: Linker, samples: Sequence[Labelled], ranked: Ranked) -> list[Outcome]:

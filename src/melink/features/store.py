@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -123,6 +125,7 @@ class FeatureStore:
         self._files = FileKeys(self.root / "files.sqlite", limits)
         self._decoder = f"Pillow {PIL.__version__} {limits}"
         self._indexes: dict[str, Index] = {}
+        self._scratch: FeatureStore | None = None
 
     def encode(
         self, encoder: Encoder, items: Sequence[Item], tokens: bool = False, problems: Problems | None = None
@@ -130,6 +133,7 @@ class FeatureStore:
         """Return the features of some items, encoding those that are missing.
 
         Every finished shard is kept: after a kill, the same call goes on from there and ends with the same content.
+        Under a folder that cannot be written, what is missing is kept elsewhere until the process ends.
 
         Args:
             encoder: Text or image encoder.
@@ -144,6 +148,8 @@ class FeatureStore:
         folder = self._folder(encoder)
         index = self._open(folder)
         lacking, known_bad = self._lacking(index, keys, items, tokens)
+        if lacking and not self._writable():
+            return self._beside().encode(encoder, items, tokens, problems)
         failed = {key: BadImage(reason, str(items[place])) for place, key, reason in known_bad}
         encoded = 0
         if lacking:
@@ -164,6 +170,18 @@ class FeatureStore:
         """Return how many different items :meth:`encode` would have to encode."""
         lacking, _ = self._lacking(self._open(self._folder(encoder)), self._keys(encoder, items), items, tokens)
         return len(lacking)
+
+    def _writable(self) -> bool:
+        root = self.root.absolute()
+        return os.access(next(path for path in (root, *root.parents) if path.exists()), os.W_OK)
+
+    def _beside(self) -> FeatureStore:
+        """Return a store for what a read-only one lacks, such as mentions; it goes away with this one."""
+        if self._scratch is None:
+            folder = tempfile.TemporaryDirectory(prefix="melink-features-")
+            self._scratch = FeatureStore(folder.name, self._limits)
+            weakref.finalize(self, folder.cleanup)
+        return self._scratch
 
     def content_hash(self) -> str:
         """Return a hash of all features, whatever the order and the shards in which they were written."""

@@ -7,9 +7,10 @@ from html.parser import HTMLParser
 import pytest
 
 from melink.evaluate.cards import card, page
-from melink.evaluate.decide import decide, decisive_part, kind_of
+from melink.evaluate.decide import decide, kind_of
 from melink.evaluate.markup import document, sentence, text
 from melink.evaluate.thumbnails import Thumbnails
+from melink.links import decisive_part
 from melink.records import Entity, Link, Mention, Scored
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)> \" ' \u202egnp.exe \ud800 " + "W" * 5000

@@ -53,7 +53,7 @@ def test_errors(load, spec: str, error: type[Exception], words: str) -> None:
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(minilm, "PACKAGE", "no_such_package")
     with pytest.raises(NotInstalled, match=r"melink\[minilm\]"):
-        load_text("minilm")
+        load_text("minilm?device=cpu")  # with an option it is loaded anew
     monkeypatch.setattr(huggingface, "find_spec", lambda name: None)
     with pytest.raises(NotInstalled, match=r"melink\[models\]"):
         load_text("some/model")

@@ -224,8 +224,20 @@ def test_many_small_calls_are_merged(tmp_path: Path) -> None:
     assert FeatureStore(tmp_path).encode(Counting(), WORDS[:40]).encoded == 0
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(StoreError, match="may write"):
-        FeatureStore(tmp_path / "store").encode(Counting(), ["a"])
+@pytest.mark.parametrize("whose", ["the file system's", "ours"])
+def test_a_folder_that_cannot_be_written_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whose: str) -> None:
+    root = tmp_path / "store"
+    before = FeatureStore(root).encode(Counting(), ["a"]).vectors()
+    if whose == "ours":
+        monkeypatch.setattr("melink.features.store.os.access", lambda path, mode: not Path(path).is_relative_to(root))
+    elif os.geteuid() == 0:
+        pytest.skip("the superuser may write anywhere")
+    else:
+        root.chmod(0o500)
+    files = sorted(root.rglob("*"))
+    store = FeatureStore(root)
+    assert np.array_equal(store.encode(Counting(), ["a"]).vectors(), before)
+    table = store.encode(Counting(), ["a", "b"])
+    assert table.present.all() and np.array_equal(table.vectors([0]), before)
+    assert store.encode(Counting(), ["b"]).encoded == 0
+    assert sorted(root.rglob("*")) == files
