@@ -22,7 +22,7 @@ class NamesSettings(Config):
     """Settings of ``names``."""
 
     temperature: float = Field(default=0.05, gt=0)
-    nil: float = 0.6
+    nil: float = 0.5
     fitted: bool = False
 
 

@@ -52,7 +52,7 @@ F = TypeVar("F")
 class Weights(Config):
     """What each part is multiplied by before it is added to the total; 0 turns a part off (names are always read)."""
 
-    name: float = 1.0
+    name: float = 1.25
     text: float = 1.0
     image: float = 0.5
     text_image: float = 1.0
@@ -67,8 +67,8 @@ class ZeroShotSettings(Config):
     images_per_entity: int = Field(default=4, ge=1)
     weights: Weights = Weights()
     neutral: dict[str, float] | None = None
-    temperature: float = Field(default=0.07, gt=0)
-    nil: float = 0.95
+    temperature: float = Field(default=0.08, gt=0)
+    nil: float = 1.0
     fitted: bool = False
 
 
