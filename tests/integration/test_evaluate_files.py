@@ -50,7 +50,7 @@ def test_the_json_contract(demo: Demo, demo_mentions: Path) -> None:
     protocol = result["protocol"]
     assert protocol["candidates"] == "full" and protocol["generators"] == []
     assert protocol["kb_size"] == len(demo.linker.kb) and protocol["kb_hash"] == demo.linker.kb.content_hash()
-    assert set(protocol["encoders"]) == {"minilm", "classical"} and protocol["weights"]["name"] == 1.0
+    assert set(protocol["encoders"]) == {"minilm", "classical"} and protocol["weights"]["name"] == 1.25
     assert result["counts"] == {"mentions": 74, "linkable": 66, "nil": 8, "unlabelled": 0, "passed_over": 0}
     assert result["overall"]["n"] == 66 and result["overall"]["candidate_recall"] == 1.0
     low, high = result["overall"]["ci95"]["hits@1"]

@@ -146,7 +146,7 @@ def test_settings_and_saved_runs(demo: Demo, demo_mentions: Path, tmp_path: Path
     demo.linker.save_pretrained(tmp_path / "run")
     _, out, _ = run(kb, "--mention", "Mars", "--json", "--model", tmp_path / "run", "--set", "settings.weights.text=0")
     features = orjson.loads(out)["candidates"][0]["features"]
-    assert features["name"] == 1.0 and "text" not in features
+    assert features["name"] == 1.25 and "text" not in features
 
 
 def test_given_lists(demo: Demo, demo_mentions: Path, tmp_path: Path) -> None:
