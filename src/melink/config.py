@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from melink.errors import ConfigError
 
@@ -16,6 +16,20 @@ class Config(BaseModel):
     """Base of every run file: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _over_defaults(cls, data: Any) -> Any:
+        """Lay a nested table over the field's own default, so that changing one key keeps the others."""
+        if not isinstance(data, Mapping):
+            return data
+        defaults = {name: field.default for name, field in cls.model_fields.items()}
+        return {
+            name: {**defaults[name].model_dump(), **value}
+            if isinstance(defaults.get(name), BaseModel) and isinstance(value, Mapping)
+            else value
+            for name, value in data.items()
+        }
 
 
 C = TypeVar("C", bound=Config)

@@ -27,8 +27,13 @@ def text(value: object, limit: int = 200) -> str:
         value: Whatever a knowledge base or a mention holds.
         limit: Longest text in characters; what is beyond becomes an ellipsis.
     """
-    plain = _SURROGATE.sub("\ufffd", _CONTROL.sub(" ", _DIRECTION.sub("", str(value)))).strip()
-    return escape(plain if len(plain) <= limit else plain[: limit - 1].rstrip() + "…")
+    shown = plain(value)
+    return escape(shown if len(shown) <= limit else shown[: limit - 1].rstrip() + "…")
+
+
+def plain(value: object) -> str:
+    """Return any value as text without characters that rearrange or break a page or a terminal."""
+    return _SURROGATE.sub("\ufffd", _CONTROL.sub(" ", _DIRECTION.sub("", str(value)))).strip()
 
 
 def isolated(value: object, limit: int = 200) -> str:

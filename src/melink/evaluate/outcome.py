@@ -20,6 +20,7 @@ class Outcome:
         link: The answer with its best candidates, for reports.
         gold_scored: Gold with its scores, when it is an entity of the knowledge base.
         seconds: Time spent on this mention; 0 when nobody measured.
+        sentence: Id of its sentence, which other mentions may share; None where the data names none.
     """
 
     mention: Mention
@@ -30,6 +31,7 @@ class Outcome:
     link: Link
     gold_scored: Scored | None = None
     seconds: float = 0.0
+    sentence: str | None = None
 
     @property
     def labelled(self) -> bool:

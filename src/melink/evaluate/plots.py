@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+from jaxtyping import Bool, Float64
 
 from melink.evaluate import svg
+from melink.evaluate.calibration import bins, certainties, coverage
 from melink.evaluate.decide import KINDS, decide, kind_of
 from melink.evaluate.metrics import as_array
 from melink.evaluate.outcome import Outcome
@@ -91,15 +93,19 @@ def deciders(outcomes: Sequence[Outcome]) -> str:
 
 
 def confidence_curve(outcomes: Sequence[Outcome]) -> str:
-    """Return accuracy of the surest share of answers, NIL included (a risk–coverage curve)."""
-    judged = [o for o in outcomes if o.labelled and o.link.probability is not None]
-    if len(judged) < 2:
-        return ""
-    judged.sort(key=lambda o: -(o.link.probability or 0.0))
-    right = np.cumsum([bool(o.correct) for o in judged]) / np.arange(1, len(judged) + 1)
-    places = np.unique(np.linspace(max(len(judged) / 20, 1), len(judged), 20).astype(int))
-    points = [(round(100 * place / len(judged)), float(right[place - 1])) for place in places]
-    return svg.lines({"accuracy": points}, "surest answers, per cent of all")
+    """Return accuracy of the surest share of answers, NIL included (a coverage–accuracy curve)."""
+    points = [(round(100 * share), accuracy) for share, accuracy in coverage(*certainties(outcomes))]
+    return svg.lines({"accuracy": points}, "surest answers, per cent of all") if len(points) > 1 else ""
+
+
+def reliability_diagram(outcomes: Sequence[Outcome]) -> str:
+    """Return accuracy over confidence, NIL included."""
+    return reliability(*certainties(outcomes))
+
+
+def reliability(certainty: Float64[np.ndarray, " n"], right: Bool[np.ndarray, " n"]) -> str:
+    """Return accuracy over confidence of any answers."""
+    return svg.reliability(bins(certainty, right))
 
 
 def _rival(outcome: Outcome) -> Scored | None:

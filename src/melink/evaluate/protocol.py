@@ -12,10 +12,10 @@ from melink.errors import InputError, ProtocolError
 
 MISS_POLICIES: Final = ("miss", "inject_gold", "drop")
 COMPARED: Final = (
-    "candidates", "generators", "kb_size", "kb_hash", "entity_text_source", "ties", "miss_policy", "approximate",
-    "split_hash",
+    "candidates", "generators", "kb_size", "kb_hash", "ties", "miss_policy", "approximate", "split_hash",
 )  # fmt: skip
-"""What two results must share. Method, encoders, weights and seeds are what one compares."""
+"""What two results must share. Method, encoders, weights, seeds, and which fields of the same knowledge base are read,
+are what one compares (docs/decisions/0007-what-a-protocol-is.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +128,8 @@ class Protocol:
             ProtocolError: They may not; names every field that differs, with both values.
         """
         differing = [name for name in COMPARED if getattr(self, name) != getattr(other, name)]
+        if "full" in (self.candidates, other.candidates):  # then no generator had a say
+            differing = [name for name in differing if name != "generators"]
         if differing:
             apart = "; ".join(f"{name}: {getattr(self, name)!r} and {getattr(other, name)!r}" for name in differing)
             raise ProtocolError(f"different protocols: {apart}", "evaluate both with the same protocol")

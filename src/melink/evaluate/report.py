@@ -22,6 +22,7 @@ _PLOTS: Final = (
     ("Right, by what decided", "Share of right answers (number of answers).", plots.deciders),
     ("Candidate recall", "Share of mentions whose right answer a generator proposed.", plots.recall_curve),
     ("Confidence", "Accuracy of the surest answers; it should fall to the right.", plots.confidence_curve),
+    ("Reliability", "Accuracy over confidence (number of answers); off the line is wrong.", plots.reliability_diagram),
 )
 
 
@@ -45,7 +46,8 @@ def report(
     body = (
         f"<header><h1>{text(title)}</h1>{_headline(result)}</header>"
         f"<h2>Protocol</h2>{_protocol(result)}<h2>Slices</h2>{_slices(result)}"
-        f'<h2>Plots</h2><div class="plots">{"".join(_plots(outcomes))}</div>{_nil(result["overall"]["nil"])}'
+        f'<h2>Plots</h2><div class="plots">{"".join(_plots(outcomes))}</div>'
+        f"{_nil(result['overall']['nil'])}{_calibration(result['overall']['calibration'])}"
         f"{_mentions(outcomes, lookup, limit, pictures)}"
     )
     return document(title, body, styles=("page.css", "report.css"))
@@ -111,6 +113,15 @@ def _nil(figures: Mapping[str, Any]) -> str:
     cells = "".join(f"<div><dt>{text(_title(name))}</dt><dd>{share(figures[name])}</dd></div>" for name in names)
     about = f"{figures['n_nil']:,} mentions are NIL; NIL was answered {figures['n_predicted']:,} times."
     return f'<h2>NIL</h2><p class="counts">{about}</p><dl class="figures">{cells}</dl>'
+
+
+def _calibration(figures: Mapping[str, Any]) -> str:
+    if not figures["n"]:
+        return ""
+    names = {"ece": "calibration error", "brier": "Brier score", "aurc": "area of risk over coverage"}
+    cells = "".join(f"<div><dt>{name}</dt><dd>{figures[key]:.4f}</dd></div>" for key, name in names.items())
+    about = f"Probabilities of {figures['n']:,} answers, NIL included; lower is better, 0 is perfect."
+    return f'<h2>Calibration</h2><p class="counts">{about}</p><dl class="figures">{cells}</dl>'
 
 
 def _mentions(outcomes: Sequence[Outcome], lookup: Lookup, limit: int, pictures: Thumbnails) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from melink.evaluate.bootstrap import intervals
+from melink.evaluate.calibration import calibration, certainties
+from melink.evaluate.mentions import MentionRanks
 from melink.evaluate.metrics import summarise
 from melink.evaluate.nil import Figures, nil_figures
 from melink.evaluate.outcome import Outcome
@@ -47,6 +49,7 @@ def build_result(
         "protocol": protocol.to_dict(),
         "overall": measure(outcomes, protocol.miss_policy, seed),
         "slices": measured,
+        "mentions": MentionRanks.of(outcomes, parts).to_dict(),
         "counts": _counts(outcomes, passed_over),
         "timing": {**_mention_times(outcomes), **(timing or {})},
     }
@@ -55,19 +58,22 @@ def build_result(
 
 
 def measure(outcomes: Sequence[Outcome], miss_policy: str = "miss", seed: int = 0) -> dict[str, Any]:
-    """Return ranking figures, their 95% intervals and NIL figures of some mentions.
+    """Return ranking figures, their 95% intervals, NIL and calibration figures of some mentions.
 
     Args:
         outcomes: Judged mentions; unlabelled ones count nowhere.
         miss_policy: ``drop`` leaves misses out of every figure but ``candidate_recall``.
         seed: Of the bootstrap.
     """
-    ranks = [outcome.rank for outcome in outcomes if outcome.linkable]
-    recall = summarise(ranks)["candidate_recall"]
+    counted = [outcome for outcome in outcomes if outcome.linkable]
+    recall = summarise(outcome.rank for outcome in counted)["candidate_recall"]
     if miss_policy == "drop":
-        ranks = [rank for rank in ranks if rank is not None]
+        counted = [outcome for outcome in counted if outcome.rank is not None]
+    ranks = [outcome.rank for outcome in counted]
     figures = {**summarise(ranks), "candidate_recall": recall}
-    return {**figures, "nil": _nil([o for o in outcomes if o.labelled]), "ci95": intervals(ranks, seed)}
+    spread = intervals(ranks, seed, [outcome.sentence for outcome in counted])
+    nil, sure = _nil([o for o in outcomes if o.labelled]), calibration(*certainties(outcomes))
+    return {**figures, "nil": nil, "calibration": sure, "ci95": spread}
 
 
 def nil_score(outcome: Outcome) -> float:

@@ -116,7 +116,9 @@ def outcomes(linker: Linker, samples: Sequence[Labelled], ranked: Ranked) -> lis
             answer = None if sample.gold is None else sample.gold if inside[offset] else NIL
             scored = gold.candidates[0] if gold.candidates else None
             rank, size = ranked.ranks[place], ranked.sizes[place]
-            found.append(Outcome(sample.mention, answer, inside[offset], rank, size, link, scored))
+            said = sample.extra.get("sentence_id")
+            sentence = None if said is None else str(said)
+            found.append(Outcome(sample.mention, answer, inside[offset], rank, size, link, scored, sentence=sentence))
     return found
 
 

@@ -12,6 +12,11 @@ WIDTH: Final = 420
 HEIGHT: Final = 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 14, 12, 36
 _ROW: Final = 24
+_STYLE: Final = (
+    "text{font:11px system-ui,sans-serif;fill:#1b2230}.axis{fill:#5b6475}.grid{stroke:#dfe3ea}.zero{stroke:#5b6475}"
+    ".series0{fill:#3156d3}"
+)
+"""Colours of a reliability diagram that stands alone; those of a page are in its style sheet."""
 _NAMES: Final = 118
 Points = Sequence[tuple[float, float]]
 
@@ -100,6 +105,46 @@ def interval(low: float, value: float, high: float) -> str:
         f'<line class="reach" x1="{120 * low:.1f}" x2="{120 * high:.1f}" y1="6" y2="6"/>'
         f'<circle class="series0" cx="{120 * value:.1f}" cy="6" r="3.5"/></svg>'
     )
+
+
+def reliability(bins: Sequence[Mapping[str, float]]) -> str:
+    """Return bars of accuracy over confidence with the diagonal of perfect calibration.
+
+    A bar is a class of answers with their number above it; its dot stands at their mean confidence, so that its
+    distance from the diagonal is the error.
+
+    Args:
+        bins: Classes with ``from``, ``to``, ``n``, ``confidence`` and ``accuracy``.
+    """
+    if not bins:
+        return ""
+
+    def across(p: float) -> float:
+        return _LEFT + p * (WIDTH - _LEFT - _RIGHT)
+
+    def up(share: float) -> float:
+        return HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM)
+
+    parts = [_gridline(up(y / 4), f"{25 * y}%") + _tick(across(y / 4), f"{25 * y}%") for y in range(5)]
+    for own in bins:
+        left, right, top = across(own["from"]), across(own["to"]), up(own["accuracy"])
+        count = f"{own['n'] / 1000:.1f}k" if own["n"] >= 1000 else f"{own['n']:.0f}"
+        parts.append(
+            f'<rect class="series0" fill-opacity=".3" x="{left + 1:.1f}" y="{top:.1f}" width="{right - left - 2:.1f}" '
+            f'height="{up(0) - top:.1f}"/><circle class="series0" cx="{across(own["confidence"]):.1f}" cy="{top:.1f}" '
+            f'r="2.6"/><text x="{(left + right) / 2:.1f}" y="{max(top - 5, 9):.1f}" text-anchor="middle">{count}</text>'
+        )
+    ends = f'x1="{across(0):.1f}" y1="{up(0):.1f}" x2="{across(1):.1f}" y2="{up(1):.1f}"'
+    label = f'<text class="axis" x="{across(0.5):.1f}" y="{HEIGHT - 4}" text-anchor="middle">confidence</text>'
+    return _frame(HEIGHT, "".join(parts) + f'<line class="zero" stroke-dasharray="4 3" {ends}/>' + label, "reliability")
+
+
+def alone(plot: str) -> str:
+    """Return a reliability diagram as a file of its own: with its name space, colours and a white ground."""
+    ground = f'<style>{_STYLE}</style><rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>'
+    head, close, inside = plot.partition(">")
+    space = f' xmlns="http://www.w3.org/2000/svg" width="{2 * WIDTH}" height="{2 * HEIGHT}"'
+    return f"{head}{space}{close}{ground}{inside}\n" if plot else ""
 
 
 def _frame(height: float, inside: str, label: str) -> str:

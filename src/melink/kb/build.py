@@ -73,15 +73,18 @@ class Built:
 
     Attributes:
         kb: The knowledge base, open.
-        content_hash: Hash of all entities.
         fresh: False when the inputs had been built before and nothing was done.
         resumed: Whether an unfinished build of the same inputs was gone on with.
     """
 
     kb: KnowledgeBase
-    content_hash: str
     fresh: bool
     resumed: bool = False
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of all entities, read afresh: a manifest may be of a melink that hashed otherwise."""
+        return self.kb.content_hash()
 
 
 def build(
@@ -139,9 +142,9 @@ def build(
     with locked(root / ".lock"):
         before = _manifest(root)
         if before is not None and not force and before.built.get("key") == key:
-            return Built(KnowledgeBase.open(root), before.built["content_hash"], fresh=False)
-        resumed, content_hash = _make(root, before, inputs, key, problems or Problems(), batch)
-    return Built(KnowledgeBase.open(root), content_hash, fresh=True, resumed=resumed)
+            return Built(KnowledgeBase.open(root), fresh=False)
+        resumed = _make(root, before, inputs, key, problems or Problems(), batch)
+    return Built(KnowledgeBase.open(root), fresh=True, resumed=resumed)
 
 
 def _paths(files: Files | str | Path) -> tuple[Path, ...]:
@@ -167,8 +170,8 @@ def _manifest(root: Path) -> Manifest | None:
 
 def _make(
     root: Path, before: Manifest | None, inputs: Inputs, key: dict[str, Any], problems: Problems, batch: int
-) -> tuple[bool, str]:
-    """Read, check, index and put in place the next generation."""
+) -> bool:
+    """Read, check, index and put in place the next generation; return whether an unfinished one was gone on with."""
     number = before.number + 1 if before else 1
     final, partial = root / folder_name(number), root / f"{folder_name(number)}.partial"
     resumed, point = True, Checkpoint.load(final, key)
@@ -182,7 +185,7 @@ def _make(
     built = {"key": key, "content_hash": point.content_hash, "problems": point.problems.get("counts", {})}
     write_manifest(root, Manifest(final.name, _last_version(root, before), built))
     drop_old(root, number - 1)
-    return resumed, point.content_hash
+    return resumed
 
 
 def _last_version(root: Path, before: Manifest | None) -> int:

@@ -84,6 +84,10 @@ def image_path(stored: str, root: Path) -> str:
 
 
 def row_hashes(table: pa.Table | pa.RecordBatch) -> Iterator[int]:
-    """Yield one 256-bit number per row: SHA-256 of the row as JSON with sorted keys."""
+    """Yield one 256-bit number per row: SHA-256 of the row as JSON with sorted keys.
+
+    Of a picture only the file name counts, so that the same data in another folder has the same hash.
+    """
     for row in table.to_pylist():
+        row["images"] = [path.replace("\\", "/").rpartition("/")[2] for path in row["images"]]
         yield int.from_bytes(hashlib.sha256(orjson.dumps(row, option=orjson.OPT_SORT_KEYS)).digest(), "big")

@@ -150,7 +150,10 @@ class KnowledgeBase:
         return int(self._tables.entities.count_rows())
 
     def content_hash(self) -> str:
-        """Return a hash of all entities that does not depend on their order, read afresh from the table."""
+        """Return a hash of all entities, read afresh from the table.
+
+        It depends neither on their order nor on the folders in which data and pictures lie.
+        """
         from melink.kb.schema import FIELDS, row_hashes
         from melink.kb.tables import batches
 

@@ -30,6 +30,8 @@ def test_the_report_shows_figures_protocol_slices_plots_and_mentions(world, prot
         "What each part adds",
         "Candidate recall",
         "Confidence",
+        "Reliability",
+        "Calibration",
         "NIL",
     } <= set(titles(html))
     assert {"Sure and wrong", "Near misses", "Lost before scoring", "NIL by mistake", "Decided by the image"} <= set(
@@ -95,7 +97,7 @@ def test_plots_without_data_are_empty():
     assert [draw([]) for draw in (plots.hits_curve, plots.recall_curve, plots.rank_histogram, plots.contributions)] == [
         ""
     ] * 4
-    assert plots.confidence_curve([]) == plots.deciders([]) == ""
+    assert plots.confidence_curve([]) == plots.reliability_diagram([]) == plots.deciders([]) == ""
 
 
 def test_curves_stay_inside_their_frame():

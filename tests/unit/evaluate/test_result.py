@@ -19,9 +19,10 @@ def test_the_result_has_the_contract_keys_and_is_strict_json(world, protocol):
     result = build_result(world.outcomes, protocol, given, {"total": np.float32(1.5)}, 4, {"Q230"})
     again = json.loads(json.dumps(result, allow_nan=False))
     assert again == result
-    assert set(result) == {"protocol", "overall", "slices", "timing", "counts"}
+    assert set(result) == {"protocol", "overall", "slices", "mentions", "timing", "counts"}
     assert list(result["overall"]) == [
-        "n", "hits@1", "hits@3", "hits@5", "hits@10", "hits@20", "mrr", "mr", "candidate_recall", "nil", "ci95",
+        "n", "hits@1", "hits@3", "hits@5", "hits@10", "hits@20", "mrr", "mr", "candidate_recall", "nil",
+        "calibration", "ci95",
     ]  # fmt: skip
     assert result["counts"] == {"mentions": 8, "linkable": 6, "nil": 1, "unlabelled": 1, "passed_over": 4}
     assert result["timing"]["total"] == 1.5
@@ -50,6 +51,27 @@ def test_slices_are_measured_by_the_same_code(world, protocol):
     assert slices["nil"]["nil"]["recall"] == 1.0
     whole = Slice(frozenset(outcome.mention.id for outcome in world.outcomes)).of(world.outcomes)
     assert measure(whole, seed=7) == measure(world.outcomes, seed=7)
+
+
+def test_the_ranks_of_mentions_are_kept_with_sentence_and_slices(world, protocol):
+    said = [replace(o, sentence="s1" if o.mention.id in ("near-1", "miss-1") else None) for o in world.outcomes]
+    kept = build_result(said, protocol, {"hard": Slice(frozenset({"near-1", "miss-1"}))})["mentions"]
+    assert kept["id"] == ["image-1", "fact-1", "text-1", "near-1", "miss-1", "nil-2"]  # linkable ones only
+    assert kept["rank"] == [1.0, 1.0, 2.0, 2.0, None, 1.0]
+    assert kept["sentence"] == [None, None, None, "s1", "s1", None]
+    assert kept["slices"]["hard"] == [3, 4] and "nil" not in kept["slices"]
+    bare = build_result(world.outcomes, protocol)["mentions"]
+    assert bare["sentence"] is None and set(bare["slices"]) == {"with_image", "without_image"}
+
+
+def test_intervals_draw_sentences_where_they_are_known(world):
+    whole = [replace(outcome, sentence="one") for outcome in world.outcomes]
+    figures = measure(whole)
+    assert figures["ci95"]["hits@1"] == [figures["hits@1"]] * 2  # a single sentence is drawn every time
+    low, high = measure(world.outcomes)["ci95"]["hits@1"]
+    assert low < figures["hits@1"] < high
+    found = measure([outcome for outcome in whole if outcome.rank is not None], "drop")
+    assert measure(whole, "drop")["ci95"] == found["ci95"]
 
 
 def test_seen_entities_need_train_golds(world):
@@ -157,16 +179,23 @@ def test_every_difference_of_protocol_is_named(protocol, field):
 
 def test_what_two_results_must_share_is_pinned():
     assert set(COMPARED) == {
-        "candidates", "generators", "kb_size", "kb_hash", "entity_text_source", "ties", "miss_policy", "approximate",
-        "split_hash",
+        "candidates", "generators", "kb_size", "kb_hash", "ties", "miss_policy", "approximate", "split_hash",
     }  # fmt: skip
 
 
 def test_methods_are_what_one_compares(protocol):
     other = replace(
-        protocol, method="names", encoders={}, weights={}, seeds=(1, 2), run="runs/b", leaks={"sentence": 3}
-    )
+        protocol, method="names", encoders={}, weights={}, seeds=(1, 2), run="runs/b", leaks={"sentence": 3},
+        entity_text_source="names only",
+    )  # fmt: skip
     assert protocol.comparable_with(other) is None
+
+
+def test_generators_mean_nothing_where_everything_is_ranked(protocol):
+    full = replace(protocol, candidates="full")
+    assert full.comparable_with(replace(full, generators=())) is None
+    with pytest.raises(ProtocolError, match="generators"):
+        protocol.comparable_with(replace(protocol, generators=("names",)))
 
 
 def test_two_differences_are_both_named(protocol):
