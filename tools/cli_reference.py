@@ -28,7 +28,7 @@ progress, warnings and summaries go to standard error; `--json` prints one JSON 
 | exit status | meaning |
 |---|---|
 | 0 | done; bad rows may have been passed over, and were then counted on standard error |
-| 1 | asked to fail on bad rows (`--fail-on-bad-rows`), or `doctor` found something that cannot work |
+| 1 | asked to fail on bad rows (`--fail-on-bad-rows`); `doctor` found what cannot work, `reproduce` other figures |
 | 2 | an input, an option or a file that cannot be used; the message says what to try |
 | 130 | stopped with Ctrl-C; what was finished is kept, and the same command goes on from there |
 """

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shlex
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import typer
 import yaml
+from tools_loaded import tool
 
 from melink import registry
 from melink.cli.main import app
-from melink.errors import ConfigError
 from melink.methods.zeroshot import NEUTRAL, Weights
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"(?:<!-- ([^>]*?) -->\n)?```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def tool(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def verbs(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], set[str]]]:
@@ -138,58 +127,3 @@ def test_the_hooks_need_no_network() -> None:
 
 def test_the_picture_is_small() -> None:
     assert (ROOT / "docs" / "images" / "demo.png").stat().st_size <= 300_000
-
-
-def test_the_figures_are_up_to_date() -> None:
-    figures = tool("figures")
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = figures.render(figures.read_records(ROOT / "reproductions"))
-    assert figures.replaced(readme, block) == readme, "run python tools/figures.py"
-
-
-def example() -> dict[str, Any]:
-    """Return the example record of reproductions/README.md."""
-    text = (ROOT / "reproductions" / "README.md").read_text(encoding="utf-8")
-    found = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)
-    assert found is not None
-    data: dict[str, Any] = yaml.safe_load(found[1])
-    return data
-
-
-def test_a_record_becomes_a_row(tmp_path: Path) -> None:
-    figures = tool("figures")
-    (tmp_path / "a.yaml").write_text(yaml.safe_dump(example()), encoding="utf-8")
-
-    block = figures.render(figures.read_records(tmp_path))
-
-    assert "| names, WikiMEL valid | 100 | .500 | .400–.600 | .600 | .700 | .600 |" in block
-    assert "| – ambiguous | 50 | .250 |  |  |  |  |" in block
-    assert "no published figure for this protocol" in block
-
-
-def test_records_under_different_protocols_share_no_table(tmp_path: Path) -> None:
-    figures = tool("figures")
-    other = example()
-    other |= {"name": "second", "protocol": {**other["protocol"], "ties": "optimistic"}}
-    third = {**example(), "name": "third"}
-    for name, record in {"a": example(), "b": other, "c": third}.items():
-        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(record), encoding="utf-8")
-
-    block = figures.render(figures.read_records(tmp_path))
-
-    assert block.count("| n | Hits@1 |") == 2
-    first = block.partition("ties: optimistic")[0]
-    assert "names, WikiMEL valid" in first and "third" in first and "second" not in first
-
-
-def test_a_wrong_record_is_named(tmp_path: Path) -> None:
-    figures = tool("figures")
-    record = {key: value for key, value in example().items() if key != "machine"}
-    (tmp_path / "broken.yaml").write_text(yaml.safe_dump({**record, "machin": "mine"}), encoding="utf-8")
-
-    with pytest.raises(ConfigError, match=r"broken\.yaml.*machine"):
-        figures.read_records(tmp_path)
-
-
-def test_no_records_say_so() -> None:
-    assert "No figures" in tool("figures").render([])
