@@ -13,6 +13,7 @@ from jaxtyping import Float32
 
 from melink import registry
 from melink.candidates.base import Candidates, Generator
+from melink.candidates.dense import Plain, Reader
 from melink.candidates.fusion import fused
 from melink.candidates.load import load_generators
 from melink.errors import ConfigError, Problems
@@ -106,12 +107,11 @@ class Linker:
 
     def _answer(self, board: Board, m: int, mention: Mention, top: int) -> Link:
         columns = board.ranked[m]
-        probabilities, nil = self.method.confidence.probabilities(board.totals[m, columns].tolist())
-        is_nil = len(columns) == 0 or nil > probabilities[0]
-        certainty = nil if is_nil else float(probabilities[0])
-        evidence = {"nil_probability": round(nil, 6), "calibrated": self.method.confidence.fitted}
+        confidence = self.method.confidence
+        is_nil, certainty, _, nil = confidence.decide(board.totals[m, columns])
+        evidence = {"nil_probability": round(nil, 6), "calibrated": confidence.fitted}
         found = tuple(self._scored(board, m, mention, int(c)) for c in columns[: max(top, 1)])
-        return Link(mention, found, bool(is_nil), round(certainty, 6), evidence)
+        return Link(mention, found, is_nil, round(certainty, 6), evidence)
 
     def _scored(self, board: Board, m: int, mention: Mention, c: int) -> Scored:
         entity = board.view.entity(c)
@@ -149,14 +149,23 @@ def batches(items: Iterable[Mention], size: int) -> Iterator[list[Mention]]:
 
 def assemble(run: Run, kb: KnowledgeBase, given: str | Path | None = None, problems: Problems | None = None) -> Linker:
     """Make the linker that a run describes, over a knowledge base."""
-    store = FeatureStore(kb.features_dir)
-    kind = registry.load("method", run.method)
-    wants_dense = "dense" in run.generators
-    text, image = _encoders(run, kind.needs, wants_dense)
-    method = kind.build(Context(kb, store, text, image, problems or Problems()), run.settings)
-    entity_text = method.settings().get("entity_text", "auto")
-    generators = load_generators(run.generators, kb, store, text, entity_text, given)
+    context = context_of(run, kb, problems)
+    method = registry.load("method", run.method).build(context, run.settings)
+    generators = load_generators(run.generators, kb, context.store, context.text, reader_of(method), given)
     return Linker(kb, method, generators, run.model_copy(update={"kb": str(kb.path), "settings": method.settings()}))
+
+
+def context_of(run: Run, kb: KnowledgeBase, problems: Problems | None = None) -> Context:
+    """Load the encoders of a run over a knowledge base."""
+    needs = registry.load("method", run.method).needs
+    text, image = _encoders(run, needs, "dense" in run.generators)
+    return Context(kb, FeatureStore(kb.features_dir), text, image, run.folder, problems or Problems())
+
+
+def reader_of(method: Method) -> Reader:
+    """Return how ``dense`` reads for a method: as the method itself does, where it says so."""
+    reader: Any = method if hasattr(method, "read_entities") else Plain(method.settings().get("entity_text", "auto"))
+    return reader  # type: ignore[no-any-return]
 
 
 def _encoders(run: Run, needs: frozenset[Need], wants_dense: bool) -> tuple[Encoder | None, Encoder | None]:
@@ -166,6 +175,6 @@ def _encoders(run: Run, needs: frozenset[Need], wants_dense: bool) -> tuple[Enco
         text, image = load_pair(run.encoder)
         return (text if wants_text else None), (image if wants_image else None)
     return (
-        load_text(run.text_encoder) if wants_text and run.text_encoder else None,
+        load_text(run.located(run.text_encoder)) if wants_text and run.text_encoder else None,
         load_image(run.image_encoder) if wants_image and run.image_encoder else None,
     )

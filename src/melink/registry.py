@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any, Final
 
-from melink.errors import NotFound
+from melink.errors import NotFound, NotInstalled
 
 TABLES: Final[dict[str, dict[str, str]]] = {
     "encoder": {
@@ -30,6 +30,7 @@ TABLES: Final[dict[str, dict[str, str]]] = {
     "method": {
         "names": "melink.methods.names:NamesMethod",
         "zeroshot": "melink.methods.zeroshot:ZeroShot",
+        "biencoder": "melink.methods.biencoder:BiEncoder",
     },
     "reranker": {},
     "dataset": {
@@ -38,6 +39,10 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "wikidiverse": "melink.datasets.wikidiverse:WIKIDIVERSE",
     },
 }
+
+
+EXTRAS: Final = {"torch": "models", "transformers": "models", "safetensors": "models", "accelerate": "train"}
+"""Optional package → the extra that brings it."""
 
 
 def names(kind: str) -> list[str]:
@@ -50,9 +55,15 @@ def load(kind: str, name: str) -> Any:
 
     Raises:
         NotFound: No such name; the message lists the closest ones.
+        NotInstalled: It needs an extra that is not installed.
     """
     table = TABLES[kind]
     if name not in table:
         raise NotFound.among(kind, name, table)
     module, _, attribute = table[name].partition(":")
-    return getattr(import_module(module), attribute)
+    try:
+        return getattr(import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if error.name in EXTRAS:
+            raise NotInstalled(error.name, EXTRAS[error.name]) from error
+        raise

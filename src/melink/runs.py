@@ -6,7 +6,7 @@ Weights of methods that have tensors lie beside them as safetensors; a run is ne
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from pydantic import Field
@@ -19,6 +19,8 @@ from melink.errors import ConfigError, NotFound
 from melink.kb.disk import write_json
 
 NAME = "config.json"
+OWN: Final = "run:"
+"""Begins the name of an encoder that lies in the run directory itself."""
 
 
 class Run(Config):
@@ -34,8 +36,11 @@ class Run(Config):
         k: Candidates scored for each mention when linking.
         kb: Path of the knowledge base that the run was made with.
         fitted_on: What the settings were fitted on: file name and sha256; None when nothing was fitted.
+        kb_hash: Content hash of it at the time.
+        train: The plan that it was trained by (:class:`melink.train.plan.Plan`); None for the defaults.
         metrics: Figures of the fit, for the model card.
         melink: Version that wrote the run.
+        folder: Where it was read from; not written.
     """
 
     method: str = "zeroshot"
@@ -46,16 +51,31 @@ class Run(Config):
     generators: tuple[str, ...] = DEFAULT
     k: int = Field(default=100, ge=1)
     kb: str | None = None
+    kb_hash: str | None = None
+    train: dict[str, Any] | None = None
     fitted_on: dict[str, str] | None = None
     metrics: dict[str, Any] | None = None
     melink: str = __version__
+    folder: Path | None = Field(default=None, exclude=True)
+
+    def located(self, encoder: str) -> str:
+        """Return an encoder's name, with ``run:`` standing for the run directory."""
+        if not encoder.startswith(OWN):
+            return encoder
+        if self.folder is None:
+            raise ConfigError(f"encoder {encoder!r} lies in a run directory", "pass that directory as the model")
+        return str(self.folder / encoder.removeprefix(OWN))
 
 
-def read_run(model: str | Path) -> Run:
+def read_run(model: str | Path, untrained: bool = False) -> Run:
     """Return the run of a directory, or the default run of a method name.
 
+    Args:
+        model: Run directory or method.
+        untrained: Also take a method that has to be trained before it links.
+
     Raises:
-        NotFound: Neither a run directory nor a known method.
+        NotFound: Neither a run directory nor a known method, or one that has to be trained first.
         ConfigError: The directory's ``config.json`` cannot be used.
     """
     file = Path(model) / NAME
@@ -64,8 +84,12 @@ def read_run(model: str | Path) -> Run:
             data = orjson.loads(file.read_bytes())
         except orjson.JSONDecodeError as error:
             raise ConfigError(f"{file}: {error}", "restore the file, or train again") from error
-        return parse(Run, data, str(file))
+        return parse(Run, data, str(file)).model_copy(update={"folder": file.parent})
     if str(model) in registry.names("method"):
+        if registry.load("method", str(model)).trains and not untrained:
+            raise NotFound(
+                f"{model} has to be trained first", f"melink train {model} KB --train F --valid F -o RUN, then pass RUN"
+            )
         return Run(method=str(model), generators=DEFAULT if _reads_text(str(model)) else CHEAP)
     if Path(model).is_dir():
         raise NotFound(f"{model} is a directory without {NAME}", "pass a run directory made by 'melink train'")

@@ -37,10 +37,10 @@ def test_scores_by_hand(make_kb: Callable[..., KnowledgeBase]) -> None:
 def test_settings(make_kb: Callable[..., KnowledgeBase]) -> None:
     kb = make_kb(*ENTITIES)
     context = Context(kb, FeatureStore(kb.features_dir))
-    method = NamesMethod.build(context, {"nil": 0.25})
+    method = NamesMethod.build(context, {"confidence": {"nil": 0.25}})
     assert method.confidence.nil == 0.25
     assert NamesMethod.build(context, method.settings()).settings() == method.settings()
     with pytest.raises(ConfigError, match="weights"):
         NamesMethod.build(context, {"weights": {}})
     with pytest.raises(ConfigError, match="temperature"):
-        NamesMethod.build(context, {"temperature": 0})
+        NamesMethod.build(context, {"confidence": {"temperature": 0}})

@@ -119,7 +119,8 @@ def test_nobody_found_is_nil(make_kb: MakeKB) -> None:
 def test_an_unlikely_candidate_is_nil(make_kb: MakeKB) -> None:
     kb = make_kb(Entity("E1", "Jane Doe"))
     strict, easy = (
-        assemble(Run(method="names", generators=("fuzzy",), settings={"nil": nil}), kb) for nil in (0.99, 0.1)
+        assemble(Run(method="names", generators=("fuzzy",), settings={"confidence": {"nil": nil}}), kb)
+        for nil in (0.99, 0.1)
     )
     mention = Mention("1", "Janet", "Janet")
     assert strict.link([mention])[0].nil and len(strict.link([mention])[0].candidates) == 1
@@ -200,7 +201,11 @@ def test_a_saved_linker_links_alike(demo: Demo, tmp_path: Path) -> None:
 
 
 def test_settings_outlive_saving(demo: Demo, tmp_path: Path) -> None:
-    settings = {"weights": {"name": 2.0, "image": 0.0}, "neutral": {"text": 0.2}, "temperature": 0.3, "nil": 0.1}
+    settings = {
+        "weights": {"name": 2.0, "image": 0.0},
+        "neutral": {"text": 0.2},
+        "confidence": {"temperature": 0.3, "nil": 0.1},
+    }
     linker = assemble(Run(settings=settings, generators=LIGHT, k=7), demo.linker.kb)
     linker.save_pretrained(tmp_path / "run")
     again = Linker.from_pretrained(tmp_path / "run")
@@ -241,7 +246,7 @@ def test_a_linker_that_cannot_be_loaded_says_what_to_do(demo: Demo, tmp_path: Pa
         ('{"k": 0}', "k: "),
         ('{"settings": {"weigths": {}}}', "weigths"),
         ('{"settings": {"weights": {"nam": 2}}}', r"weights\.nam"),
-        ('{"settings": {"temperature": 0}}', "temperature"),
+        ('{"settings": {"confidence": {"temperature": 0}}}', "temperature"),
         ('{"settings": {"entity_text": "abstract"}}', "abstract"),
         ('{"encoder": "minilm"}', "no image side"),
     ],

@@ -38,6 +38,7 @@ ORDER = (
     ("demo",),
     ("serve",),
     ("cli",),
+    ("__main__",),
 )
 """Left to right: a part imports only itself and what stands to its left. The package itself stands left of all."""
 RANK = {part: place for place, parts in enumerate(ORDER) for part in parts}

@@ -7,9 +7,11 @@ vectors are memory-mapped in 16 bits and read in chunks.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 import numpy as np
+from jaxtyping import Float32
 
 from melink.candidates.base import Hits
 from melink.features.encoder import Encoder
@@ -23,19 +25,68 @@ CHUNK = 32_768
 """Entities scored at once."""
 
 
+class Reader(Protocol):
+    """What an encoder is given of each side, and what is made of its vectors; a trained method brings its own."""
+
+    def read_mentions(self, mentions: Sequence[Mention]) -> list[str]:
+        """Return the text of each mention."""
+
+    def read_entities(self, view: EntityView) -> list[str]:
+        """Return the text of each entity."""
+
+    def mention_head(self, vectors: Float32[np.ndarray, "m d"]) -> Float32[np.ndarray, "m d"]:
+        """Return the vectors that are compared."""
+
+    def entity_head(self, vectors: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, "n d"]:
+        """Return the vectors that are compared."""
+
+
+@dataclass(frozen=True)
+class Plain:
+    """Reads ``surface. text`` and the given entity text; compares the encoder's own vectors."""
+
+    entity_text: str = "auto"
+
+    def read_mentions(self, mentions: Sequence[Mention]) -> list[str]:
+        """Return ``surface. text``."""
+        return [mention_text(mention) for mention in mentions]
+
+    def read_entities(self, view: EntityView) -> list[str]:
+        """Return the entity texts."""
+        return entity_texts(view, self.entity_text)
+
+    def mention_head(self, vectors: Float32[np.ndarray, "m d"]) -> Float32[np.ndarray, "m d"]:
+        """Return them as they are."""
+        return vectors
+
+    def entity_head(self, vectors: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, "n d"]:
+        """Return them as they are."""
+        return vectors
+
+
 class Dense:
     """Exact inner-product search over the global text vectors of a knowledge base."""
 
     name: ClassVar[str] = "dense"
 
-    def __init__(self, kb: KnowledgeBase, store: FeatureStore, encoder: Encoder, entity_text: str = "auto") -> None:
-        self._kb, self._store, self._encoder, self._entity_text = kb, store, encoder, entity_text
+    def __init__(self, kb: KnowledgeBase, store: FeatureStore, encoder: Encoder, reader: Reader | None = None) -> None:
+        self._kb, self._store, self._encoder = kb, store, encoder
+        self._reader: Reader = reader or Plain()
         self._read(kb.view())
 
     def _read(self, view: EntityView) -> None:
         self._view = view
         self._ids = np.asarray(view.ids, dtype=object)
-        self._table = self._store.encode(self._encoder, entity_texts(view, self._entity_text))
+        self._table = self._store.encode(self._encoder, self._reader.read_entities(view))
+        self._made: dict[int, np.ndarray] = {}
+
+    def _chunk(self, start: int, rows: slice) -> np.ndarray:
+        """Return the vectors of a chunk; those that a head made are kept, the encoder's own stay on disk."""
+        if isinstance(self._reader, Plain):
+            return self._table.vectors(rows)
+        if start not in self._made:
+            self._made[start] = self._reader.entity_head(self._table.vectors(rows))
+        return self._made[start]
 
     def search(self, mentions: Sequence[Mention], k: int) -> list[Hits]:
         """Return the nearest entities by cosine; ids break ties; nothing for a mention without text.
@@ -44,12 +95,12 @@ class Dense:
         """
         if self._kb.view() is not self._view:
             self._read(self._kb.view())
-        table = self._store.encode(self._encoder, [mention_text(mention) for mention in mentions])
-        queries, best = table.vectors(), [np.empty(0)] * len(mentions)
+        table = self._store.encode(self._encoder, self._reader.read_mentions(mentions))
+        queries, best = self._reader.mention_head(table.vectors()), [np.empty(0)] * len(mentions)
         rows = [np.empty(0, np.int64)] * len(mentions)
         for start in range(0, len(self._ids), CHUNK):
             chunk = slice(start, min(start + CHUNK, len(self._ids)))
-            scores = np.round(queries @ self._table.vectors(chunk).T, 5)
+            scores = np.round(queries @ self._chunk(start, chunk).T, 5)
             scores[:, ~self._table.present[chunk]] = -np.inf
             kept = min(k, scores.shape[1])
             bounds = np.partition(scores, -kept, axis=1)[:, -kept]
@@ -65,6 +116,6 @@ class Dense:
         return list(zip(self._ids[rows[known]].tolist(), scores[known].tolist(), strict=True))
 
 
-def missing(kb: KnowledgeBase, store: FeatureStore, encoder: Encoder, entity_text: str = "auto") -> int:
+def missing(kb: KnowledgeBase, store: FeatureStore, encoder: Encoder, reader: Reader) -> int:
     """Return how many entity texts of a knowledge base the store has not encoded yet."""
-    return store.lacking(encoder, entity_texts(kb.view(), entity_text))
+    return store.lacking(encoder, reader.read_entities(kb.view()))

@@ -23,7 +23,7 @@ def load_generators(
     kb: KnowledgeBase,
     store: FeatureStore,
     text: Encoder | None = None,
-    entity_text: str = "auto",
+    reader: Any = None,
     given: str | Path | None = None,
 ) -> list[Generator]:
     """Make the generators called ``names`` over a knowledge base.
@@ -33,7 +33,7 @@ def load_generators(
         kb: Where to search.
         store: Keeps the vectors that ``dense`` needs.
         text: The encoder of ``dense``.
-        entity_text: Which entity text ``dense`` reads.
+        reader: What ``dense`` reads of mentions and entities (:class:`~melink.candidates.dense.Reader`).
         given: File of lists for ``given``.
 
     Raises:
@@ -43,14 +43,14 @@ def load_generators(
     """
     if not names:
         raise ConfigError("no candidate generator was named", f"choose from {', '.join(registry.names('generator'))}")
-    return [_make(registry.load("generator", name), name, kb, store, text, entity_text, given) for name in names]
+    return [_make(registry.load("generator", name), name, kb, store, text, reader, given) for name in names]
 
 
-def _make(kind: Any, name: str, kb: Any, store: Any, text: Any, entity_text: str, given: Any) -> Generator:
+def _make(kind: Any, name: str, kb: Any, store: Any, text: Any, reader: Any, given: Any) -> Generator:
     if name == "dense":
         if text is None:
             raise ConfigError("the generator 'dense' needs a text encoder", "choose one with --text-encoder")
-        return kind(kb, store, text, entity_text)  # type: ignore[no-any-return]
+        return kind(kb, store, text, reader)  # type: ignore[no-any-return]
     if name == "given":
         if given is None:
             raise ConfigError("the generator 'given' needs a file of lists", "pass one with --given F.jsonl")

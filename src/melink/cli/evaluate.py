@@ -12,6 +12,8 @@ from melink.cli import options
 from melink.cli.common import err, report, verb, write_json
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from melink.errors import Problems
     from melink.evaluate.outcome import Outcome
     from melink.evaluate.protocol import Protocol
@@ -226,15 +228,28 @@ def _tell(result: dict[str, Any]) -> None:
     from rich.table import Table
 
     keys = ("n", "hits@1", "hits@3", "hits@5", "hits@10", "mrr", "mr", "candidate_recall")
-    table = Table("", *keys, "95% of hits@1", "NIL F1")
+    table = Table("", *keys, "95% of hits@1")
     for name, row in {"all": result["overall"], **result["slices"]}.items():
         values = ["–" if row.get(key) is None else str(row[key]) if key == "n" else f"{row[key]:.4f}" for key in keys]
         interval = (row.get("ci95") or {}).get("hits@1")
-        nil = (row.get("nil") or {}).get("f1")
-        table.add_row(
-            name, *values, "{:.4f}–{:.4f}".format(*interval) if interval else "–", "–" if nil is None else f"{nil:.4f}"
-        )
-    Console(stderr=True, width=140).print(table)
+        table.add_row(name, *values, "{:.4f}–{:.4f}".format(*interval) if interval else "–")
+    screen = Console(stderr=True, width=140)
+    screen.print(table)
+    screen.print(_answers(result))
+
+
+def _answers(result: dict[str, Any]) -> Table:
+    """Return the figures of the answers given, NIL among them."""
+    from rich.table import Table
+
+    nil = ("precision", "recall", "f1", "auroc", "in_kb_accuracy", "accuracy")
+    sure = ("ece", "brier", "aurc")
+    heads = ("NIL", "P", "R", "F1", "AUROC", "right, in KB", "right, all", "ECE", "Brier", "AURC")
+    table = Table("answers", *heads)
+    for name, row in {"all": result["overall"], **result["slices"]}.items():
+        values = [row["nil"][key] for key in nil] + [row["calibration"][key] for key in sure]
+        table.add_row(name, str(row["nil"]["n_nil"]), *("–" if value is None else f"{value:.4f}" for value in values))
+    return table
 
 
 def _page(result: dict[str, Any], outcomes: list[Outcome], kb: KnowledgeBase, html: Path) -> None:

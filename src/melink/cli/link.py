@@ -111,15 +111,15 @@ def _check(mentions: str | None, one: bool, image: Path | None, html: Path | Non
 
 def without_waiting(kb: KnowledgeBase, run: Run) -> Run:
     """Leave ``dense`` out while the knowledge base is not encoded: a first answer should not wait for all of it."""
+    from melink import registry
     from melink.candidates.dense import missing
-    from melink.features.load import load_pair, load_text
-    from melink.features.store import FeatureStore
+    from melink.linker import context_of, reader_of
 
     if "dense" not in run.generators or not (run.encoder or run.text_encoder):
         return run
-    encoder = load_pair(run.encoder)[0] if run.encoder else load_text(str(run.text_encoder))
-    lacking = missing(kb, FeatureStore(kb.features_dir), encoder, run.settings.get("entity_text", "auto"))
-    if lacking <= FEW:
+    context = context_of(run, kb)
+    method = registry.load("method", run.method).build(context, run.settings)
+    if context.text is None or (lacking := missing(kb, context.store, context.text, reader_of(method))) <= FEW:
         return run
     err.print(f"[dim]{lacking:,} entities are not encoded: linking without 'dense'; 'melink encode' turns it on[/]")
     return run.model_copy(update={"generators": tuple(name for name in run.generators if name != "dense")})

@@ -46,6 +46,7 @@ def resolve(
     encoder: str | None = None,
     config: Path | None = None,
     overrides: list[str] | None = None,
+    untrained: bool = False,
 ) -> Run:
     """Return the run that the command line describes: the model's, then the run file, then options, then ``--set``.
 
@@ -68,7 +69,8 @@ def resolve(
     given = {name: value for name, value in chosen.items() if value is not None}
     if text_encoder or image_encoder:
         given["encoder"] = None  # the pair of the run would else win
-    return load_over(read_run(model), config, given, overrides or ())
+    base = read_run(model, untrained)
+    return load_over(base, config, given, overrides or ()).model_copy(update={"folder": base.folder})
 
 
 def split(names: str) -> list[str]:

@@ -1,25 +1,34 @@
-"""``melink train``: fit a method on your mentions; validation decides, test data is never seen."""
+"""``melink train``: train a method, or fit one that has no tensors, and write a run directory."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from melink.cli import options
 from melink.cli.common import err, report, verb, write_json
 
+if TYPE_CHECKING:
+    from melink.errors import Problems
+    from melink.kb.store import KnowledgeBase
+    from melink.records import Labelled
+    from melink.runs import Run
+
 
 @verb
 def train(
-    method: Annotated[str, typer.Argument(help="Method to fit; see 'melink methods'.", show_default=False)],
+    method: Annotated[str, typer.Argument(help="Method; see 'melink methods'.", show_default=False)],
     kb: options.KB,
     valid: Annotated[Path, typer.Option("--valid", help="Validation mentions with gold.", show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", help="Run directory to write.", show_default=False)],
     train: Annotated[
-        Path | None, typer.Option("--train", help="Training mentions; the methods so far fit on validation alone.")
+        Path | None, typer.Option("--train", help="Training mentions with gold; not needed by names and zeroshot.")
     ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted training stopped.")] = False,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of everything that is drawn; as train.seed.")] = None,
+    cpu: Annotated[bool, typer.Option("--cpu", help="Leave an accelerator alone.")] = False,
     images: options.Images = None,
     generator: options.Generators = None,
     text_encoder: options.TextEncoder = None,
@@ -30,36 +39,109 @@ def train(
     json: options.Json = False,
     strict: options.Strict = False,
 ) -> None:
-    """Fit weights, confidence and the NIL threshold; write a run directory that link and evaluate read.
+    """Train a method; write a run directory that link and evaluate read.
+
+    Weights are chosen, and confidence and the NIL threshold fitted, on the validation mentions alone. Ctrl-C saves;
+    the same command with --resume goes on. Several devices: torchrun --nproc-per-node N -m melink train ...
 
     Examples:
 
-        melink train zeroshot KB --valid valid.jsonl -o runs/zeroshot
+        melink train biencoder KB --train train.jsonl --valid valid.jsonl -o runs/biencoder
 
-        melink evaluate KB other.jsonl --model runs/zeroshot
+        melink train biencoder KB --train train.jsonl --valid valid.jsonl -o runs/biencoder --resume
+
+        melink train biencoder KB --train train.jsonl --valid valid.jsonl -o runs/frozen --set settings.tune=0
+
+        melink train biencoder KB --train train.jsonl --valid valid.jsonl -o runs/short --set train.epochs=1
+
+        melink train zeroshot KB --valid valid.jsonl -o runs/zeroshot
     """
     from melink.datasets.mentions import read_mentions
     from melink.errors import Problems
-    from melink.evaluate.protocol import file_hash
     from melink.kb.store import KnowledgeBase
+
+    problems = Problems(strict=strict)
+    store = KnowledgeBase.open(kb)
+    run = options.resolve(method, generator, text_encoder, image_encoder, encoder, config, set_, untrained=True)
+    if seed is not None:
+        run = run.model_copy(update={"train": {**(run.train or {}), "seed": seed}})
+    samples = list(read_mentions(valid, images, problems))
+    if _has_tensors(run):
+        made = _train(run, store, train, valid, samples, images, output, resume, cpu, problems)
+    else:
+        made = _fit(run, store, train, valid, samples, output, problems)
+    if json:
+        write_json({"run": str(output), "settings": made.settings, "metrics": made.metrics})
+    else:
+        err.print("\n".join(f"{name}: {value}" for name, value in (made.metrics or {}).items()))
+        err.print(f"wrote {output}")
+    report(problems)
+
+
+def _has_tensors(run: Run) -> bool:
+    from melink import registry
+
+    return bool(registry.load("method", run.method).trains)
+
+
+def _train(
+    run: Run,
+    store: KnowledgeBase,
+    train: Path | None,
+    valid: Path,
+    samples: list[Labelled],
+    images: Path | None,
+    output: Path,
+    resume: bool,
+    cpu: bool,
+    problems: Problems,
+) -> Run:
+    from melink.datasets.mentions import read_mentions
+    from melink.errors import InputError
+    from melink.evaluate.protocol import file_hash
+    from melink.train.loop import Interrupted
+    from melink.train.run import train_run
+
+    if train is None:
+        raise InputError(f"{run.method} learns from training mentions", "pass them with --train F.jsonl")
+    fitted_on = {
+        "train": str(train),
+        "train sha256": file_hash(train),
+        "file": str(valid),
+        "sha256": file_hash(valid),
+    }
+    run = run.model_copy(update={"fitted_on": fitted_on})
+    own = list(read_mentions(train, images, problems))
+    try:
+        return train_run(run, store, own, samples, output, resume, cpu, problems)
+    except Interrupted:
+        err.print(f"stopped; the same command with --resume goes on from {output}/checkpoint")
+        raise typer.Exit(130) from None
+
+
+def _fit(
+    run: Run,
+    store: KnowledgeBase,
+    train: Path | None,
+    valid: Path,
+    samples: list[Labelled],
+    output: Path,
+    problems: Problems,
+) -> Run:
+    from melink.datasets.files import replacing
+    from melink.evaluate.protocol import file_hash
     from melink.linker import assemble
     from melink.runs import write_run
     from melink.train.fit import fit
 
     if train is not None:
-        err.print(f"{method} has no tensors to train: {train} is not read, weights are fitted on {valid}")
-    problems = Problems(strict=strict)
-    store = KnowledgeBase.open(kb)
-    samples = list(read_mentions(valid, images, problems))
-    run = options.resolve(method, generator, text_encoder, image_encoder, encoder, config, set_)
+        err.print(f"{run.method} has no tensors to train: {train} is not read, weights are fitted on {valid}")
     linker = assemble(run, store, problems=problems)
     found = fit(linker, samples)
-    made = {"settings": found.settings, "metrics": found.metrics}
     fitted_on = {"file": str(valid), "sha256": file_hash(valid)}
-    write_run(linker.run.model_copy(update={**made, "fitted_on": fitted_on}), output, linker.method.paper)
-    if json:
-        write_json({"run": str(output), **made})
-    else:
-        err.print("\n".join(f"{name}: {value}" for name, value in found.metrics.items()))
-        err.print(f"wrote {output}")
-    report(problems)
+    made = linker.run.model_copy(update={"settings": found.settings, "metrics": found.metrics, "fitted_on": fitted_on})
+    write_run(made, output, linker.method.paper)
+    if found.reliability:
+        with replacing(output / "reliability.svg") as out:
+            out.write(found.reliability.encode())
+    return made

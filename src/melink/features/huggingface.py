@@ -50,6 +50,7 @@ class HFText(TextTower):
     ) -> None:
         if pooling not in ("mean", "cls"):
             raise ConfigError(f"{path}: unknown pooling {pooling!r} for text", "choose mean or cls")
+        self.path = path
         device = device or best_device()
         model, missing = load_model(path, device)
         tokenizer = load_tokenizer(path)

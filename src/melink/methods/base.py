@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -44,13 +45,15 @@ class Need(StrEnum):
 class Context:
     """What methods are built over: a knowledge base, the feature store, and the chosen encoders.
 
-    ``problems`` receives every picture that could not be read.
+    ``problems`` receives every picture that could not be read; ``folder`` is the run directory that a trained
+    method's tensors lie in, None before training.
     """
 
     kb: KnowledgeBase
     store: FeatureStore
     text: Encoder | None = None
     image: Encoder | None = None
+    folder: Path | None = None
     problems: Problems = field(default_factory=Problems)
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from pydantic import Field
-
 from melink.candidates.name_score import NameScorer, NameSide, similarity
 from melink.config import Config, parse
 from melink.kb.view import EntityView
@@ -21,9 +19,7 @@ from melink.records import Entity, Mention
 class NamesSettings(Config):
     """Settings of ``names``."""
 
-    temperature: float = Field(default=0.05, gt=0)
-    nil: float = 0.5
-    fitted: bool = False
+    confidence: Confidence = Confidence(temperature=0.05, nil=0.5)
 
 
 class NamesMethod:
@@ -36,7 +32,7 @@ class NamesMethod:
 
     def __init__(self, config: NamesSettings) -> None:
         self.config = config
-        self.confidence = Confidence(config.temperature, config.nil, config.fitted)
+        self.confidence = config.confidence
         self._names = NameScorer()
 
     @classmethod

@@ -67,9 +67,7 @@ class ZeroShotSettings(Config):
     images_per_entity: int = Field(default=4, ge=1)
     weights: Weights = Weights()
     neutral: dict[str, float] | None = None
-    temperature: float = Field(default=0.08, gt=0)
-    nil: float = 1.0
-    fitted: bool = False
+    confidence: Confidence = Confidence(temperature=0.08, nil=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,7 @@ class ZeroShot:
     def __init__(self, context: Context, config: ZeroShotSettings) -> None:
         self.context = context
         self.config = config
-        self.confidence = Confidence(config.temperature, config.nil, config.fitted)
+        self.confidence = config.confidence
         self.encoders = {m: e for m, e in (("text", context.text), ("image", context.image)) if e is not None}
         self.pairs = {
             part: pair

@@ -5,7 +5,7 @@ The total is linear in the unknowns once each part is split into its value and t
     total = Σ_p w_p · s_p − w_p n_p · [p exists]
 
 so weights w ≥ 0 and neutral values n maximise the likelihood of gold among its candidates (softmax), pulled towards
-the defaults. Then the temperature and the NIL score follow (:func:`melink.methods.confidence.fit`).
+the defaults. Then the confidence follows (:mod:`melink.train.calibrate`).
 """
 
 from __future__ import annotations
@@ -18,12 +18,10 @@ import numpy as np
 from jaxtyping import Bool, Float64
 from scipy.optimize import minimize
 
-from melink import progress
-from melink.errors import InputError
-from melink.linker import BATCH, Linker, assemble
-from melink.methods.confidence import Confidence
-from melink.methods.confidence import fit as fit_confidence
-from melink.records import NIL, Labelled
+from melink.linker import Linker, assemble
+from melink.records import Labelled
+from melink.train.answers import MISSED, OUTSIDE, Answers, Group, numbered, scored, sentence
+from melink.train.calibrate import FOLDS, calibrate_answers
 
 PULL: Final = 1e-3
 """Strength of the pull towards the starting weights, per squared unit."""
@@ -34,12 +32,14 @@ class Fitted:
     """What came of a fit.
 
     Attributes:
-        settings: The method's settings with fitted weights, neutral values, temperature and NIL score.
+        settings: The method's settings with fitted weights, neutral values and confidence.
         metrics: Figures for a person and the model card.
+        reliability: Reliability diagram as an SVG file; empty when nothing could be fitted.
     """
 
     settings: dict[str, Any]
     metrics: dict[str, Any]
+    reliability: str
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,13 @@ class Listed:
         values: [k, p] raw part values, 0 where a part does not exist.
         exists: [k, p] whether it does.
         gold: Place of gold; None when the answer is NIL.
+        sentence: What the mentions of one sentence have in common; None when it stands alone.
     """
 
     values: Float64[np.ndarray, "k p"]
     exists: Bool[np.ndarray, "k p"]
     gold: int | None
+    sentence: Group | None = None
 
 
 def fit(linker: Linker, samples: Sequence[Labelled]) -> Fitted:
@@ -63,8 +65,6 @@ def fit(linker: Linker, samples: Sequence[Labelled]) -> Fitted:
     Raises:
         InputError: No mention has gold.
     """
-    if all(sample.gold is None for sample in samples):
-        raise InputError("no mention has gold, so there is nothing to fit on", "give each row a 'qid' (or 'NIL')")
     method, settings = linker.method, linker.method.settings()
     names = list(settings.get("weights", ("name",)))
     start = np.asarray([settings.get("weights", {}).get(name, 1.0) for name in names])
@@ -78,12 +78,12 @@ def fit(linker: Linker, samples: Sequence[Labelled]) -> Fitted:
         weights, shifts = np.round(weights, 5) + 0.0, np.round(shifts, 5) + 0.0  # as they are kept; no −0
         settings["weights"] = dict(zip(names, weights.tolist(), strict=True))
         settings["neutral"] = dict(zip(names, shifts.tolist(), strict=True))
-    sure = confidence(lists, weights, shifts, method.confidence)
-    settings |= {"temperature": round(sure.temperature, 6), "nil": round(sure.nil, 6), "fitted": sure.fitted}
-    figures = {"before": before, "fitted": hits_at_1(lists, weights, shifts), "5-fold cross-validated": held_out}
+    rows, gold = [totals(own, weights, shifts) for own in lists], [OUTSIDE if o.gold is None else o.gold for o in lists]
+    sure = calibrate_answers(Answers.of(rows, gold, [own.sentence for own in lists]), method.confidence, lost)
+    settings["confidence"] = sure.confidence.model_dump(mode="json")
+    figures = {"before": before, "fitted": hits_at_1(lists, weights, shifts), "cross-validated": held_out}
     metrics = {f"hits@1 among candidates, {name}": round(value, 4) for name, value in figures.items()}
-    counts = {"validation mentions used": len(lists), "left out, gold not a candidate": lost}
-    return Fitted(settings, {**counts, **metrics})
+    return Fitted(settings, {**metrics, **sure.metrics}, sure.reliability)
 
 
 def _raw(linker: Linker) -> Linker:
@@ -107,24 +107,14 @@ def collect(linker: Linker, samples: Sequence[Labelled], parts: Sequence[str]) -
         The lists, and how many mentions were left out because gold is in the knowledge base but not listed.
     """
     lists, lost = [], 0
-    known = linker.kb.view()
-    labelled = [sample for sample in samples if sample.gold is not None]
-    with progress.task("scoring validation candidates", len(labelled), "mentions") as advance:
-        for start in range(0, len(labelled), BATCH):
-            batch = labelled[start : start + BATCH]
-            mentions = [sample.mention for sample in batch]
-            board = linker.board(mentions, linker.candidates(mentions))
-            stacked = np.stack([board.parts.get(p, np.full(board.totals.shape, np.nan)) for p in parts], axis=-1)
-            for m, sample in enumerate(batch):
-                own = stacked[m, board.ranked[m]].astype(np.float64)
-                ids = [board.view.ids[column] for column in board.ranked[m]]
-                outside = sample.gold == NIL or known.row(sample.gold or "") is None
-                if not outside and sample.gold not in ids:
-                    lost += 1
-                    continue
-                gold = None if outside else ids.index(sample.gold or "")
-                lists.append(Listed(np.nan_to_num(own), ~np.isnan(own), gold))
-            advance(len(batch))
+    for sample, board, m, place in scored(linker, samples):
+        if place == MISSED:
+            lost += 1
+            continue
+        own = np.stack([board.parts[p][m] if p in board.parts else np.full(len(board.view), np.nan) for p in parts], -1)
+        own = own[board.ranked[m]].astype(np.float64)
+        gold = None if place == OUTSIDE else place
+        lists.append(Listed(np.nan_to_num(own), ~np.isnan(own), gold, sentence(sample)))
     return lists, lost
 
 
@@ -180,23 +170,14 @@ def hits_at_1(lists: Sequence[Listed], weights: np.ndarray, neutral: np.ndarray)
     return float(np.mean(hits)) if hits else float("nan")
 
 
-def cross_validated(lists: Sequence[Listed], weights: np.ndarray, neutral: np.ndarray, folds: int = 5) -> float:
-    """Return Hits@1 among the candidates when each fold is scored by weights fitted on the others."""
+def cross_validated(lists: Sequence[Listed], weights: np.ndarray, neutral: np.ndarray) -> float:
+    """Return Hits@1 among the candidates when each fold is scored by weights fitted on the others; sentences whole."""
+    fold_of = numbered([own.sentence for own in lists]) % FOLDS
     scores, sizes = [], []
-    for fold in range(folds):
-        inside = [own for place, own in enumerate(lists) if place % folds == fold and own.gold is not None]
-        outside = [own for place, own in enumerate(lists) if place % folds != fold]
+    for fold in range(FOLDS):
+        inside = [own for own, its in zip(lists, fold_of, strict=True) if its == fold and own.gold is not None]
+        outside = [own for own, its in zip(lists, fold_of, strict=True) if its != fold]
         if inside:
             scores.append(hits_at_1(inside, *fit_weights(outside, weights, neutral)))
             sizes.append(len(inside))
     return float(np.average(scores, weights=sizes)) if sizes else float("nan")
-
-
-def confidence(lists: Sequence[Listed], weights: np.ndarray, neutral: np.ndarray, start: Confidence) -> Confidence:
-    """Fit temperature and NIL score for given weights."""
-    scored = [sorted(totals(own, weights, neutral), reverse=True) for own in lists]
-    gold: list[int | None] = []
-    for own in lists:
-        scores = totals(own, weights, neutral)
-        gold.append(None if own.gold is None else int((scores > scores[own.gold]).sum()))
-    return fit_confidence(scored, gold, start)

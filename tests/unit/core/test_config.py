@@ -9,6 +9,7 @@ import yaml
 
 from melink.config import Config, load, load_over, parse, save
 from melink.errors import ConfigError
+from melink.methods.names import NamesSettings
 from melink.methods.zeroshot import Weights, ZeroShotSettings
 from melink.runs import Run
 
@@ -32,6 +33,18 @@ def test_defaults_file_and_overrides(tmp_path: Path) -> None:
     assert load(Outer, file, ["inner.a=5", "name=z"]) == Outer(name="z", inner=Inner(a=5, b=3.0))
     file.write_text("")
     assert load(Outer, file) == Outer()
+
+
+def test_one_key_of_a_nested_default_leaves_the_others() -> None:
+    class Own(Config):
+        inner: Inner = Inner(a=5, b=6.0)
+
+    assert parse(Own, {"inner": {"b": 7}}) == Own(inner=Inner(a=5, b=7.0))
+    assert load(Own, None, ["inner.a=8"]) == Own(inner=Inner(a=8, b=6.0))
+    with pytest.raises(ConfigError, match=r"inner\.c"):
+        parse(Own, {"inner": {"c": 1}})
+    names = parse(NamesSettings, {"confidence": {"nil": 0.9}})
+    assert names.confidence == NamesSettings().confidence.model_copy(update={"nil": 0.9})
 
 
 def test_layers_are_merged(tmp_path: Path) -> None:

@@ -11,13 +11,11 @@ from melink.candidates.base import Candidates
 from melink.demo.run import Demo
 from melink.errors import InputError
 from melink.linker import Linker, assemble
-from melink.methods.confidence import Confidence
 from melink.records import NIL
 from melink.runs import Run
 from melink.train.fit import (
     Listed,
     collect,
-    confidence,
     cross_validated,
     fit,
     fit_weights,
@@ -80,8 +78,6 @@ def test_nothing_to_fit_on() -> None:
     outside = Listed(np.ones((3, 2)), np.ones((3, 2), bool), None)
     for lists in ([], [alone], [outside]):
         assert fit_weights(lists, weights, neutral) == (weights, neutral)
-    start = Confidence(0.3, 0.2)
-    assert confidence([], weights, neutral, start) is start
     assert np.isnan(hits_at_1([outside], weights, neutral)) and np.isnan(cross_validated([], weights, neutral))
 
 
@@ -159,7 +155,7 @@ def test_names_gets_a_confidence_only(demo: Demo) -> None:
     linker = assemble(Run(method="names", generators=("names", "fuzzy")), demo.linker.kb)
     found = fit(linker, demo.samples)
     assert set(found.settings) == set(linker.method.settings())
-    assert found.settings["fitted"] and found.settings["temperature"] > 0
+    assert found.settings["confidence"]["fitted"] and found.settings["confidence"]["temperature"] > 0
     assert found.metrics["hits@1 among candidates, before"] == found.metrics["hits@1 among candidates, fitted"]
     assemble(linker.run.model_copy(update={"settings": found.settings}), demo.linker.kb)
 
@@ -175,7 +171,7 @@ def test_gold_that_is_never_a_candidate_fits_nothing(demo: Demo) -> None:
     linker = assemble(Run(generators=("names",)), demo.linker.kb)
     mention = replace(demo.samples[0].mention, surface="Nobody Knows")
     found = fit(linker, [replace(demo.samples[0], mention=mention)])
-    assert found.settings["fitted"] is False
+    assert found.settings["confidence"]["fitted"] is False
     assert found.settings["weights"] == linker.method.settings()["weights"]
     assert found.metrics["left out, gold not a candidate"] == 1
     assert linker.candidates([mention]) == Candidates(((),), ({},))
