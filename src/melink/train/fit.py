@@ -5,7 +5,8 @@ The total is linear in the unknowns once each part is split into its value and t
     total = Σ_p w_p · s_p − w_p n_p · [p exists]
 
 so weights w ≥ 0 and neutral values n maximise the likelihood of gold among its candidates (softmax), pulled towards
-the defaults. Then the confidence follows (:mod:`melink.train.calibrate`).
+the defaults; they are kept only where they hit more often than the defaults in cross-validation. Then the confidence
+follows (:mod:`melink.train.calibrate`).
 """
 
 from __future__ import annotations
@@ -71,10 +72,13 @@ def fit(linker: Linker, samples: Sequence[Labelled]) -> Fitted:
     neutral = np.asarray([getattr(method, "neutral", {}).get(name, 0.0) for name in names])
     lists, lost = collect(_raw(linker), samples, names)
     weights, shifts, held_out = start, neutral, hits_at_1(lists, start, neutral)
-    before = held_out
+    before, kept = held_out, False
     if "weights" in settings:
-        weights, shifts = fit_weights(lists, start, neutral)
         held_out = cross_validated(lists, start, neutral)
+        if kept := held_out <= before:  # likelihood is not Hits@1: it can cost hits
+            held_out = before
+        else:
+            weights, shifts = fit_weights(lists, start, neutral)
         weights, shifts = np.round(weights, 5) + 0.0, np.round(shifts, 5) + 0.0  # as they are kept; no −0
         settings["weights"] = dict(zip(names, weights.tolist(), strict=True))
         settings["neutral"] = dict(zip(names, shifts.tolist(), strict=True))
@@ -83,7 +87,8 @@ def fit(linker: Linker, samples: Sequence[Labelled]) -> Fitted:
     settings["confidence"] = sure.confidence.model_dump(mode="json")
     figures = {"before": before, "fitted": hits_at_1(lists, weights, shifts), "cross-validated": held_out}
     metrics = {f"hits@1 among candidates, {name}": round(value, 4) for name, value in figures.items()}
-    return Fitted(settings, {**metrics, **sure.metrics}, sure.reliability)
+    note = {"weights": "kept: fitted ones do not validate better"} if kept else {}
+    return Fitted(settings, {**note, **metrics, **sure.metrics}, sure.reliability)
 
 
 def _raw(linker: Linker) -> Linker:
