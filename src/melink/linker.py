@@ -24,7 +24,7 @@ from melink.kb.store import KnowledgeBase
 from melink.kb.view import EntityView
 from melink.methods.base import Context, Method, Need, Parts, total
 from melink.records import Link, Mention, Scored
-from melink.runs import Run, read_run, write_run
+from melink.runs import Run, copy_own, read_run, write_run
 
 BATCH = 128
 """Mentions linked at once."""
@@ -65,7 +65,8 @@ class Linker:
         return assemble(run, where if isinstance(where, KnowledgeBase) else KnowledgeBase.open(where))
 
     def save_pretrained(self, path: str | Path) -> None:
-        """Write a run directory that :meth:`from_pretrained` reads: ``config.json`` and a model card."""
+        """Write a run directory that :meth:`from_pretrained` reads: tensors, if any, ``config.json``, a model card."""
+        copy_own(self.run, path)
         write_run(self.run, path, self.method.paper)
 
     @property

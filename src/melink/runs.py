@@ -5,6 +5,7 @@ Weights of methods that have tensors lie beside them as safetensors; a run is ne
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any, Final
 
@@ -98,6 +99,18 @@ def read_run(model: str | Path, untrained: bool = False) -> Run:
 
 def _reads_text(method: str) -> bool:
     return bool(registry.load("method", method).needs & {"text_global", "text_tokens"})
+
+
+def copy_own(run: Run, path: str | Path) -> None:
+    """Copy what a run directory holds beside ``config.json`` and its card: tensors and a tuned encoder."""
+    folder = Path(path)
+    if run.folder is None or (folder.exists() and folder.samefile(run.folder)):
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    if (run.folder / "model.safetensors").is_file():
+        shutil.copyfile(run.folder / "model.safetensors", folder / "model.safetensors")
+    if (run.folder / "encoder").is_dir():
+        shutil.copytree(run.folder / "encoder", folder / "encoder", dirs_exist_ok=True)
 
 
 def write_run(run: Run, path: str | Path, paper: str) -> None:

@@ -12,6 +12,7 @@ never moves when an entity is added. Our own design: the papers leave name evide
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -76,19 +77,22 @@ class NameScorer:
         self._grams: dict[str, int] = {}
         self._grams_of: dict[str, frozenset[int]] = {}
         self._columns = lru_cache(maxsize=KEPT)(self._look_up)
+        self._busy = threading.Lock()
 
     def side(self, names: Iterable[Sequence[str]]) -> NameSide:
         """Index the names of each owner (an entity's label and aliases, or a mention's one surface)."""
         starts: list[int] = []
         words: list[frozenset[int]] = []
         parts: list[frozenset[int]] = []
-        for own in names:
-            starts.append(len(words))
-            for name in own or ("",):
-                found = self._columns(name)
-                words.append(found[0])
-                parts.append(found[1])
-        matrices = _indicator(words, len(self._words)), _indicator(parts, len(self._grams))
+        with self._busy:  # two threads must not give one number to two words
+            for own in names:
+                starts.append(len(words))
+                for name in own or ("",):
+                    found = self._columns(name)
+                    words.append(found[0])
+                    parts.append(found[1])
+            widths = len(self._words), len(self._grams)
+        matrices = _indicator(words, widths[0]), _indicator(parts, widths[1])
         return NameSide(*matrices, np.asarray(starts, dtype=np.int64))
 
     def _look_up(self, name: str) -> tuple[frozenset[int], frozenset[int]]:

@@ -25,6 +25,7 @@ VERBS: Final[dict[str, str]] = {
     "candidates": "melink.cli.candidates",
     "encode": "melink.cli.encode",
     "train": "melink.cli.train",
+    "curve": "melink.cli.curve",
     "reproduce": "melink.cli.reproduce",
     "methods": "melink.cli.methods",
     "encoders": "melink.cli.encoders",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from melink import progress
 from melink.cli import options
-from melink.cli.common import err, report, verb, write_json
+from melink.cli.common import INTERRUPTED, err, report, verb, write_json
 
 if TYPE_CHECKING:
     from melink.errors import Problems
@@ -60,6 +62,8 @@ def train(
     from melink.errors import Problems
     from melink.kb.store import KnowledgeBase
 
+    if not _is_first():
+        progress.enable(False)
     problems = Problems(strict=strict)
     store = KnowledgeBase.open(kb)
     run = options.resolve(method, generator, text_encoder, image_encoder, encoder, config, set_, untrained=True)
@@ -70,12 +74,19 @@ def train(
         made = _train(run, store, train, valid, samples, images, output, resume, cpu, problems)
     else:
         made = _fit(run, store, train, valid, samples, output, problems)
+    if not _is_first():
+        return
     if json:
         write_json({"run": str(output), "settings": made.settings, "metrics": made.metrics})
     else:
         err.print("\n".join(f"{name}: {value}" for name, value in (made.metrics or {}).items()))
         err.print(f"wrote {output}")
     report(problems)
+
+
+def _is_first() -> bool:
+    """Return whether this is the process that talks; torchrun starts several."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _has_tensors(run: Run) -> bool:
@@ -99,7 +110,6 @@ def _train(
     from melink.datasets.mentions import read_mentions
     from melink.errors import InputError
     from melink.evaluate.protocol import file_hash
-    from melink.train.loop import Interrupted
     from melink.train.run import train_run
 
     if train is None:
@@ -114,9 +124,12 @@ def _train(
     own = list(read_mentions(train, images, problems))
     try:
         return train_run(run, store, own, samples, output, resume, cpu, problems)
-    except Interrupted:
-        err.print(f"stopped; the same command with --resume goes on from {output}/checkpoint")
-        raise typer.Exit(130) from None
+    except KeyboardInterrupt:
+        if not (output / "checkpoint").is_dir():
+            raise  # nothing was begun: the same command begins again
+        if _is_first():
+            err.print(f"stopped; the same command with --resume goes on from {output}/checkpoint")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _fit(

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from melink.errors import ConfigError
-from melink.features.huggingface import TextPooling, load_model, load_tokenizer, token_limit
+from melink.features.huggingface import TextPooling, load_model, load_tokenizer, quiet, token_limit
 from melink.kb.disk import storing
 
 Blocks = int | Literal["all"]
@@ -30,7 +30,7 @@ class TunableText(nn.Module):
         path: Hub name or local folder.
         blocks: How many of the last blocks are trained; ``all`` trains the word vectors too.
         pooling: ``mean`` of all token vectors, or the first one (``cls``).
-        max_tokens: Longer texts are cut; by default what the model allows.
+        max_tokens: Longer texts are cut; by default, and at most, what the model allows.
         device: Where it runs at first; the trainer may move it.
 
     Raises:
@@ -50,7 +50,9 @@ class TunableText(nn.Module):
         self.model, _ = load_model(path, device)
         self.tokenizer = load_tokenizer(path)
         self.pooling = pooling
-        self.max_tokens = max_tokens or token_limit(self.tokenizer, self.model.config)
+        self._pad = int(self.tokenizer.pad_token_id or 0)
+        limit = token_limit(self.tokenizer, self.model.config)
+        self.max_tokens = min(max_tokens or limit, limit)
         _unfreeze(self.model, blocks, path)
         if hasattr(self.model, "pooler") and self.model.pooler is not None:
             self.model.pooler.requires_grad_(False)  # its output is not read
@@ -61,20 +63,23 @@ class TunableText(nn.Module):
         return int(self.model.config.hidden_size)
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return token ids, specials included, cut to ``max_tokens``; a blank text is read as the name of nothing."""
-        given = [text if text.strip() else "?" for text in texts]
-        ids: list[list[int]] = self.tokenizer(given, truncation=True, max_length=self.max_tokens, verbose=False)[
-            "input_ids"
-        ]
-        return ids
+        """Return token ids, specials included, cut to ``max_tokens``; none for a blank text."""
+        if not texts:
+            return []
+        ids = self.tokenizer(list(texts), truncation=True, max_length=self.max_tokens, verbose=False)["input_ids"]
+        return [own if text.strip() else [] for own, text in zip(ids, texts, strict=True)]
 
     def forward(self, ids: Sequence[Sequence[int]]) -> Float[Tensor, "n d"]:
-        """Encode token ids, in the order given; equal lengths go through together, so padding costs little."""
-        order = sorted(range(len(ids)), key=lambda place: len(ids[place]))
-        found = [self._piece([ids[place] for place in piece]) for piece in self._pieces(ids, order)]
-        back = torch.empty(len(order), dtype=torch.long)
-        back[torch.tensor(order, dtype=torch.long)] = torch.arange(len(order))
-        return torch.cat(found)[back.to(found[0].device)]
+        """Encode token ids, in the order given; no ids give a zero vector, as cached features of a blank text are.
+
+        Equal lengths go through together, so padding costs little.
+        """
+        order = sorted((place for place, own in enumerate(ids) if own), key=lambda place: len(ids[place]))
+        if not order:  # zeros that still depend on the parameters: other processes wait for their gradients
+            return self._piece([[self._pad]]) * torch.zeros(len(ids), 1, device=self.model.device)
+        found = torch.cat([self._piece([ids[place] for place in piece]) for piece in self._pieces(ids, order)])
+        places = torch.tensor(order, dtype=torch.long, device=found.device)
+        return found.new_zeros(len(ids), found.shape[1]).index_copy(0, places, found)
 
     def _pieces(self, ids: Sequence[Sequence[int]], order: list[int]) -> list[list[int]]:
         limit = CPU_PIECE if self.model.device.type == "cpu" else 16 * CPU_PIECE
@@ -87,8 +92,7 @@ class TunableText(nn.Module):
 
     def _piece(self, rows: list[Sequence[int]]) -> Float[Tensor, "n d"]:
         longest = max(map(len, rows))
-        pad = self.tokenizer.pad_token_id or 0
-        ids = torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows], device=self.model.device)
+        ids = torch.tensor([[*row, *[self._pad] * (longest - len(row))] for row in rows], device=self.model.device)
         lengths = torch.tensor([len(row) for row in rows], device=self.model.device)
         mask = torch.arange(longest, device=self.model.device) < lengths[:, None]
         hidden = self.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
@@ -102,9 +106,9 @@ class TunableText(nn.Module):
         Raises:
             StoreError: The folder cannot be written.
         """
-        with storing(folder):
+        with storing(folder), quiet():
             self.tokenizer.model_max_length = self.max_tokens
-            self.model.save_pretrained(folder, safe_serialization=True)
+            self.model.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
 
 
@@ -115,7 +119,7 @@ def _unfreeze(model: Any, blocks: Blocks, path: str) -> None:
     lists = [list(module) for module in model.modules() if isinstance(module, nn.ModuleList)]
     layers: list[nn.Module] = max(lists, key=len, default=[])
     if blocks > len(layers):
-        raise ConfigError(f"{path} has {len(layers)} blocks, not {blocks}", "lower settings.blocks, or set it to all")
+        raise ConfigError(f"{path} has {len(layers)} blocks, not {blocks}", "lower settings.tune, or set it to all")
     model.requires_grad_(False)
     for layer in layers[len(layers) - blocks :]:
         layer.requires_grad_(True)

@@ -203,13 +203,9 @@ def load_processor(path: str) -> Any:
 @contextmanager
 def hub(path: str) -> Iterator[None]:
     """Load something without bars and chatter, and say what to do when it is not there."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
     try:
-        yield
+        with quiet():
+            yield
     except (OSError, ValueError, KeyError) as error:
         offline = " (offline mode is on: HF_HUB_OFFLINE)" if os.environ.get("HF_HUB_OFFLINE", "0") != "0" else ""
         reason = str(error).strip().split("\n")[0]
@@ -217,6 +213,18 @@ def hub(path: str) -> Iterator[None]:
             f"model {path!r} could not be loaded{offline}: {reason}",
             "give the path of a local folder with config.json and model.safetensors, or use 'minilm' or 'classical'",
         ) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let transformers work without bars and chatter."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
     finally:
         logging.set_verbosity(level)
         if bars:

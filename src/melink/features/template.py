@@ -32,7 +32,8 @@ def check(template: str, known: Iterable[str], what: str) -> None:
     known = tuple(known)
     try:
         fields = [name for _, name, _, _ in Formatter().parse(template) if name is not None]
-    except ValueError as error:
+        template.format_map({**dict.fromkeys(fields, ""), **dict.fromkeys(known, "")})
+    except (ValueError, LookupError, AttributeError) as error:
         raise ConfigError(f"{what} {template!r}: {error}", "write fields as {label}, braces in pairs") from error
     unknown = [name for name in fields if name not in known]
     if unknown or not fields:

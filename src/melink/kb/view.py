@@ -122,6 +122,12 @@ class EntityView:
     def _extra(self) -> pa.Table:
         return self._heavy()
 
+    @cached_property
+    def fact_counts(self) -> Int64[np.ndarray, " n"]:
+        """How many facts each row has."""
+        counts: np.ndarray = pc.list_value_length(self._extra["triples"]).to_numpy(zero_copy_only=False)
+        return counts.astype(np.int64)
+
     def triples(self, row: int) -> tuple[Triple, ...]:
         """Return the facts of one row, with the names of relations and tails filled in where known."""
         bounds, relation, tail, literal, labels, relations = self._facts

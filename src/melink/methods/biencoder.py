@@ -7,12 +7,17 @@ encoder for both sides, a light head for each, name evidence as a learned curve,
     text  = e^τ · ⟨u_m, u_e⟩
     name  = Σ_k softplus(c_k) · clip(s − k/K, 0, 1/K) · K              s: name similarity, candidates/name_score.py
     image = w_i · (⟨p_m, p_e⟩ − n_i)                                   p: image vector through its own head
-    score = text + name + image (+ text_image + image_text when both encoders share a space)
+    triples, prior                                                      stated facts; log(1 + number of facts)
+    score = Σ_p w_p · (p − n_p)      also text_image and image_text when both encoders share a space
 
 The name curve rises everywhere, so a better name never counts against an entity; where it is steep is learned. Heads
 start at W₂ = 0: untrained, this is ``zeroshot`` without facts. The loss is the cross-entropy of gold among the
 columns that :mod:`melink.train.negatives` allows. Every vector depends on its own side alone, so entity vectors are
 kept and searched over the whole knowledge base.
+
+Training sets everything but the w_p, n_p of the last line, which stay 1 and 0 (0 and 0 for ``triples``
+(:mod:`melink.methods.triple_score`) and ``prior``: a well-described entity is likelier to be meant). They are fitted on
+validation afterwards (:mod:`melink.train.fit`), where that validates better.
 
 With ``tune: 0`` the encoder stays as it is and its cached features are read: minutes become seconds.
 """
@@ -22,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -43,7 +48,8 @@ from melink.methods.confidence import Confidence
 from melink.methods.gather import gather_rows, share
 from melink.methods.names import entity_names, name_evidence
 from melink.methods.tensors import read_tensors, write_tensors
-from melink.methods.trainable import Batch
+from melink.methods.trainable import Batch, Step
+from melink.methods.triple_score import TripleScorer
 from melink.records import Entity, Mention
 
 KNOTS: Final = 10
@@ -60,6 +66,18 @@ START: Final = {"image": (0.5, 0.3), "text_image": (1.0, 0.2), "image_text": (1.
 """Weight (in units of sharpness) and neutral cosine that each pair starts from."""
 
 
+class Weights(Config):
+    """What each part is multiplied by before it is added to the total; a part with 0 is not computed."""
+
+    text: float = 1.0
+    name: float = 1.0
+    triples: float = 0.0
+    prior: float = 0.0
+    image: float = 1.0
+    text_image: float = 1.0
+    image_text: float = 1.0
+
+
 class BiEncoderSettings(Config):
     """Settings of ``biencoder``.
 
@@ -70,20 +88,25 @@ class BiEncoderSettings(Config):
         max_tokens: Longer texts are cut, when the encoder is tuned.
         tune: How many of the encoder's last blocks are trained, ``all``, or 0 for cached features.
         pooling: How a tuned encoder's tokens become one vector.
-        hidden: Width of the heads; 0 for none.
-        dropout: In the heads, and in the tuned encoder.
+        hidden, dropout: Of the heads; ``hidden`` 0 for none.
+        encoder_dropout: In the tuned encoder; costs a third of the speed on a CPU.
+        weights: Of the parts; see the module.
+        neutral: What is subtracted from a part first; 0 where nothing is said.
         confidence: Temperature and NIL.
     """
 
     mention_template: str = "{surface}. {left}[ {surface} ]{right}"
     entity_template: str = "{label}. {description} {attributes} {triples} {extract}"
     most_triples: int = Field(default=6, ge=0)
-    max_tokens: int = Field(default=96, ge=8)
-    tune: int | Literal["all"] = 3
+    max_tokens: int = Field(default=64, ge=8)
+    tune: Annotated[int, Field(ge=0)] | Literal["all"] = 3
     pooling: Literal["mean", "cls"] = "mean"
     hidden: int = Field(default=384, ge=0)
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    confidence: Confidence = Confidence(temperature=1.0, nil=16.0)
+    encoder_dropout: float = Field(default=0.0, ge=0, lt=1)
+    weights: Weights = Weights()
+    neutral: dict[str, float] = Field(default_factory=dict)
+    confidence: Confidence = Confidence(temperature=1.0)
 
 
 class Head(nn.Module):
@@ -98,8 +121,9 @@ class Head(nn.Module):
             self.body = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), last)
 
     def forward(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-        """Return the vectors, of length 1; a zero vector stays zero only without a body."""
-        return F.normalize(x if self.body is None else x + self.body(x), dim=-1)
+        """Return the vectors, of length 1; a zero vector, which stands for nothing read, stays zero."""
+        there = (x != 0).any(dim=-1, keepdim=True)
+        return F.normalize(x if self.body is None else x + self.body(x), dim=-1) * there
 
 
 class NameCurve(nn.Module):
@@ -140,13 +164,6 @@ class Inputs(NamedTuple):
     entity_images: tuple[Tensor, Tensor] | None
 
 
-class Step(NamedTuple):
-    """Loss and total scores; see :class:`melink.methods.trainable.Step`."""
-
-    loss: Tensor
-    scores: Tensor
-
-
 class Towers(nn.Module):
     """The heads, the curve and the weights; and the encoder itself while it is being tuned."""
 
@@ -161,10 +178,15 @@ class Towers(nn.Module):
         self.neutral = nn.ParameterDict({p: nn.Parameter(torch.tensor(START[p][1])) for p in pairs})
 
     def forward(self, inputs: Inputs, text: TunableText | None) -> Step:
-        """Score this process's mentions against all columns; see :class:`melink.methods.trainable.Step`."""
-        own = self.entity(inputs.entities if text is None else text(inputs.entities))
-        entities = gather_rows(own, inputs.total)
-        mentions = self.mention(inputs.mentions if text is None else text(inputs.mentions))
+        """Score this process's mentions against all columns."""
+        ours, theirs = inputs.mentions, inputs.entities
+        if text is not None:
+            theirs, ours = text(theirs), text(ours)
+        with torch.autocast(inputs.names.device.type, enabled=False):  # 16 bits would tie scores that differ
+            return self._scored(inputs, ours, theirs)
+
+    def _scored(self, inputs: Inputs, ours: Float[Tensor, "m d"], theirs: Float[Tensor, "n d"]) -> Step:
+        entities, mentions = gather_rows(self.entity(theirs), inputs.total), self.mention(ours)
         scores = self.sharpness.exp() * mentions @ entities.T + self.names(inputs.names)
         if self.image is not None and inputs.mention_images is not None and inputs.entity_images is not None:
             scores = scores + self._images(mentions, entities, inputs.mention_images, inputs.entity_images)
@@ -214,9 +236,20 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side at inference: names, text vectors after the head, image vectors after the head and which exist."""
+    """One side at inference.
+
+    Attributes:
+        names: Surfaces, or labels and aliases.
+        facts: Contexts of mentions, or facts of entities; None when they have no weight.
+        known: Prior of entities, zeros for mentions.
+        text: Text vectors after the head.
+        image: Image vectors after the head; None without an image encoder.
+        seen: Which images exist.
+    """
 
     names: NameSide
+    facts: Any
+    known: Float32[np.ndarray, " n"]
     text: Float64[np.ndarray, "n d"]
     image: Float64[np.ndarray, "n i"] | None
     seen: Bool[np.ndarray, " n"]
@@ -227,7 +260,7 @@ class BiEncoder:
 
     name: ClassVar[str] = "biencoder"
     paper: ClassVar[str] = "after BLINK's bi-encoder (Wu et al., EMNLP 2020), with names and pictures"
-    needs: ClassVar[frozenset[Need]] = frozenset({Need.NAMES, Need.TEXT_GLOBAL, Need.IMAGE_GLOBAL})
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.NAMES, Need.TEXT_GLOBAL, Need.IMAGE_GLOBAL, Need.TRIPLES})
     trains: ClassVar[bool] = True
 
     def __init__(self, context: Context, config: BiEncoderSettings) -> None:
@@ -239,12 +272,13 @@ class BiEncoder:
         self.encoder: Encoder = context.text
         shared = context.image is not None and context.image.space == context.text.space
         pairs = [] if context.image is None else ["image", *(["text_image", "image_text"] if shared else [])]
-        image_width = context.image.dim if context.image is not None else None
-        towers = Towers(context.text.dim, image_width, pairs, config)
+        self._image_width = context.image.dim if context.image is not None else None
+        towers = Towers(context.text.dim, self._image_width, pairs, config)
         if context.folder is not None:
             read_tensors(towers, context.folder)
         self.module: nn.Module = Net(None, towers)
         self._names = NameScorer()
+        self._facts = TripleScorer(context.kb.names.tail_doc_freq, len(context.kb))
         self._told: set[str] = set()
         self._deploy()
 
@@ -275,23 +309,36 @@ class BiEncoder:
 
     def entities(self, view: EntityView) -> Side:
         """Prepare names and vectors of a chunk of entities."""
-        return self._side(entity_names(view), self.read_entities(view), _first_images(view), self._heads.entity)
+        facts = self._facts.side(view.triples(row) for row in range(len(view))) if self._weigh("triples") else None
+        known = np.log1p(view.fact_counts).astype(np.float32)
+        names, read = self._names.side(entity_names(view)), self.read_entities(view)
+        return Side(names, facts, known, *self._vectors(read, _first_images(view), self._heads.entity))
 
     def mentions(self, mentions: Sequence[Mention]) -> Side:
         """Prepare surfaces and vectors of a batch of mentions."""
-        names = [(mention.surface,) for mention in mentions]
-        return self._side(names, self.read_mentions(mentions), [m.image for m in mentions], self._heads.mention)
+        facts = self._facts.contexts(mentions) if self._weigh("triples") else None
+        nothing = np.zeros(len(mentions), dtype=np.float32)
+        names, read = self._names.side((mention.surface,) for mention in mentions), self.read_mentions(mentions)
+        return Side(names, facts, nothing, *self._vectors(read, [m.image for m in mentions], self._heads.mention))
 
     def score(self, mentions: Side, entities: Side) -> Parts:
-        """Return the parts ``text``, ``name`` and one for each image pair, NaN where a side has no picture."""
+        """Return the weighted parts, NaN where a side has no picture."""
         similarity = self._names.score(mentions.names, entities.names)
-        parts = {
+        raw = {
             "text": np.float32(self._sharpness * (mentions.text @ entities.text.T)),
             "name": np.interp(similarity, np.arange(KNOTS + 1) / KNOTS, self._curve).astype(np.float32),
         }
+        if mentions.facts is not None and entities.facts is not None:
+            raw["triples"] = self._facts.score(mentions.facts, entities.facts)
+        if self._weigh("prior"):
+            raw["prior"] = np.broadcast_to(entities.known, similarity.shape)
         for part, (weight, neutral) in self._weights.items():
-            parts[part] = _image_part(mentions, entities, PAIRS[part], weight, neutral)
-        return parts
+            raw[part] = _image_part(mentions, entities, PAIRS[part], weight, neutral)
+        shift = self.config.neutral
+        return {p: np.float32(self._weigh(p)) * (raw[p] - np.float32(shift.get(p, 0.0))) for p in raw}
+
+    def _weigh(self, part: str) -> float:
+        return float(getattr(self.config.weights, part))
 
     def mention_head(self, vectors: Float32[np.ndarray, "m d"]) -> Float32[np.ndarray, "m d"]:
         """Return what is compared by ``dense`` and by the part ``text``, from the encoder's vectors."""
@@ -308,7 +355,7 @@ class BiEncoder:
     def _deploy(self) -> None:
         """Take the trained numbers over for linking: heads in 64 bits, so that how work is cut never shows."""
         towers: Any = self.module.towers
-        frozen = Towers(self.encoder.dim, self._image_width(), list(towers.weights), self.config)
+        frozen = Towers(self.encoder.dim, self._image_width, list(towers.weights), self.config)
         frozen.load_state_dict(towers.state_dict())
         self._heads = frozen.double().eval().requires_grad_(False)
         self._sharpness = float(self._heads.sharpness.exp())
@@ -316,17 +363,15 @@ class BiEncoder:
         neutral = self._heads.neutral
         self._weights = {p: (max(float(w), 0.0), float(neutral[p])) for p, w in self._heads.weights.items()}
 
-    def _image_width(self) -> int | None:
-        return self.context.image.dim if self.context.image is not None else None
-
-    def _side(
-        self, names: Sequence[Sequence[str]], texts: Sequence[str], images: Sequence[str | None], head: nn.Module
-    ) -> Side:
+    def _vectors(
+        self, texts: Sequence[str], images: Sequence[str | None], head: nn.Module
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+        """Return text vectors, image vectors and which images exist."""
         text = _applied(head, self.context.store.encode(self.encoder, texts).vectors())
         found = self._image_vectors(images)
-        image = _applied(self._heads.image, found[0]) if found is not None and self._heads.image is not None else None
-        seen = found[1] if found is not None else np.zeros(len(texts), dtype=bool)
-        return Side(self._names.side(names), text, image, seen)
+        if found is None or self._heads.image is None:
+            return text, None, np.zeros(len(texts), dtype=bool)
+        return text, _applied(self._heads.image, found[0]), found[1]
 
     def _image_vectors(self, images: Sequence[str | None]) -> tuple[np.ndarray, np.ndarray] | None:
         encoder = self.context.image
@@ -357,7 +402,7 @@ class BiEncoder:
         text = TunableText(path, self.config.tune, self.config.pooling, self.config.max_tokens)
         for layer in text.modules():
             if isinstance(layer, nn.Dropout):
-                layer.p = self.config.dropout
+                layer.p = self.config.encoder_dropout
         towers: Any = self.module.towers
         self.module = Net(text, towers)
 
@@ -383,8 +428,9 @@ class BiEncoder:
         else:
             ours, theirs = net.text.tokenize(read), net.text.tokenize(about)
         images = [self._image_vectors(items) for items in ([m.image for m in mentions], _first_images(view))]
-        if not all(found is not None and found[1].any() for found in images):
-            images = [None, None]  # a side without any picture has nothing to teach
+        seen = [found is not None and bool(found[1].any()) for found in images]
+        if not (any(seen) if "text_image" in net.towers.weights else all(seen)):
+            images = [None, None]  # there is nothing to compare
         return Prepared(ours, theirs, [m.surface for m in mentions], entity_names(view), images[0], images[1])
 
     def collate(self, prepared: Prepared, batch: Batch, rank: int = 0, world: int = 1) -> Inputs:
@@ -416,7 +462,7 @@ class BiEncoder:
         if net.text is None:
             return {}
         net.text.save(folder / "encoder")
-        return {"text_encoder": f"run:encoder?pooling={self.config.pooling}&max_tokens={self.config.max_tokens}"}
+        return {"text_encoder": f"run:encoder?pooling={self.config.pooling}&max_tokens={net.text.max_tokens}"}
 
 
 def _first_images(view: EntityView) -> list[str | None]:

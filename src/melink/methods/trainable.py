@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
@@ -36,7 +36,7 @@ class Batch:
     allowed: Bool[np.ndarray, "b c"]
 
 
-class Step(Protocol):
+class Step(NamedTuple):
     """What a module returns.
 
     Attributes:

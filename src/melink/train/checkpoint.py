@@ -101,8 +101,7 @@ def read_state(
     if not file.is_file():
         return None
     tensors, metadata = _read(file)
-    place = Place(**json.loads(metadata["place"]))
-    place.losses = (place.losses[0], place.losses[1])
+    place = _place(metadata, file)
     if place.plan != plan:
         raise ConfigError(
             f"{folder} was begun with another plan, other settings or other data",
@@ -118,6 +117,15 @@ def read_state(
     if "random.cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["random.cuda"])
     return place, _under(tensors, "extra.")
+
+
+def _place(metadata: dict[str, str], file: Path) -> Place:
+    try:
+        place = Place(**json.loads(metadata["place"]))
+        place.losses = (place.losses[0], place.losses[1])
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise InputError(f"{file}: no checkpoint of this version", "remove it to train from the start") from error
+    return place
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -75,7 +75,7 @@ class Course:
         picked = _sample(len(valid), plan.valid_mentions, plan.seed)
         valid = [valid[place] for place in picked]
         config = plan.negatives
-        # twice the pool: gold and its doubles go
+        # a few more than the pool holds: gold and its doubles go
         mined = _candidates(generators, [s.mention for s in train], view, config.pool + 8, "hard candidates")
         judged = _candidates(judges, [s.mention for s in valid], view, plan.valid_candidates, "validation candidates")
         gold, valid_gold = view.rows([s.gold or "" for s in train]), view.rows([s.gold or "" for s in valid])
@@ -83,16 +83,16 @@ class Course:
         self.valid_view, self._judged, self._valid_gold = _narrowed(view, judged, valid_gold)
         surfaces = [s.mention.surface for s in train]
         names = entity_names(self.view)
-        easy = np.asarray([_decided(s, g, own, names) for s, g, own in zip(surfaces, gold, mined, strict=True)])
+        easy = np.zeros(len(train), dtype=bool)
+        if generators:  # without any, nobody knows what a name decides
+            easy[:] = [_decided(s, g, own, names) for s, g, own in zip(surfaces, gold, mined, strict=True)]
         read = getattr(method, "read_entities", None)
         texts = read(self.view) if read is not None else [" ".join(own) for own in names]
         reads = [f"{'|'.join(own)}\n{text}" for own, text in zip(names, texts, strict=True)]
         self.pools = make_pools(surfaces, gold, mined, reads, easy, config.pool)
         self.prepared = method.prepare([s.mention for s in train], self.view)
         self._valid_prepared = method.prepare([s.mention for s in valid], self.valid_view)
-        ids = [[s.mention.id, s.gold] for s in (*train, *valid)]
-        made_of = [plan.model_dump(), method.settings(), ids, self.view.key]
-        self.key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+        self.key = _key(method, plan, (*train, *valid), self.view)
 
     def batches(self, epoch: int) -> list[Batch]:
         """Return the batches of an epoch, equal for equal epochs and pools."""
@@ -128,6 +128,15 @@ class Course:
             for m, places in enumerate(columns):
                 scores[start + m, : len(places)] = found[m, places]
         return reordered(self.pools, scores)
+
+
+def _key(method: Trainable, plan: Plan, samples: Iterable[Labelled], view: EntityView) -> str:
+    """Hash everything that must be the same for a training to go on."""
+    context: Any = getattr(method, "context", None)
+    encoders = [each.fingerprint for each in (context.text, context.image) if each] if context is not None else []
+    read = [[s.mention.id, s.mention.surface, s.mention.text, s.gold] for s in samples]
+    made_of = [plan.model_dump(), method.settings(), encoders, read, view.key]
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
 
 def _linkable(samples: Sequence[Labelled], view: EntityView, what: str) -> tuple[list[Labelled], Counter[str]]:

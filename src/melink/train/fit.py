@@ -1,4 +1,4 @@
-"""Fits the few weights of ``zeroshot``, and any method's confidence, on validation mentions.
+"""Fits the few weights of a method's parts, where it has any, and its confidence, on validation mentions.
 
 The total is linear in the unknowns once each part is split into its value and the fact that it exists::
 
@@ -74,11 +74,12 @@ def fit(linker: Linker, samples: Sequence[Labelled]) -> Fitted:
     weights, shifts, held_out = start, neutral, hits_at_1(lists, start, neutral)
     before, kept = held_out, False
     if "weights" in settings:
-        held_out = cross_validated(lists, start, neutral)
+        sharp = 1 / method.confidence.temperature
+        held_out = cross_validated(lists, start, neutral, sharp=sharp)
         if kept := held_out <= before:  # likelihood is not Hits@1: it can cost hits
             held_out = before
         else:
-            weights, shifts = fit_weights(lists, start, neutral)
+            weights, shifts = fit_weights(lists, start, neutral, sharp)
         weights, shifts = np.round(weights, 5) + 0.0, np.round(shifts, 5) + 0.0  # as they are kept; no −0
         settings["weights"] = dict(zip(names, weights.tolist(), strict=True))
         settings["neutral"] = dict(zip(names, shifts.tolist(), strict=True))
@@ -123,10 +124,18 @@ def collect(linker: Linker, samples: Sequence[Labelled], parts: Sequence[str]) -
     return lists, lost
 
 
-def fit_weights(lists: Sequence[Listed], weights: np.ndarray, neutral: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def fit_weights(
+    lists: Sequence[Listed], weights: np.ndarray, neutral: np.ndarray, sharp: float = 10.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Fit weights and neutral values, starting from the given ones; the first weight is scaled back to its start.
 
     A part that no candidate has keeps its start: nothing was learnt about it.
+
+    Args:
+        lists: What is fitted to.
+        weights: To start from, [p].
+        neutral: To start from, [p].
+        sharp: Logits per unit of the total at the start, the reciprocal of a temperature.
 
     Returns:
         Weights [p] ≥ 0 and neutral values [p].
@@ -135,7 +144,6 @@ def fit_weights(lists: Sequence[Listed], weights: np.ndarray, neutral: np.ndarra
     if not linkable:
         return weights, neutral
     p, met = len(weights), np.any([own.exists.any(axis=0) for own in linkable], axis=0)
-    sharp = 10.0
     start = np.r_[weights * sharp, weights * sharp * neutral]
 
     def loss(point: np.ndarray) -> tuple[float, np.ndarray]:
@@ -175,7 +183,7 @@ def hits_at_1(lists: Sequence[Listed], weights: np.ndarray, neutral: np.ndarray)
     return float(np.mean(hits)) if hits else float("nan")
 
 
-def cross_validated(lists: Sequence[Listed], weights: np.ndarray, neutral: np.ndarray) -> float:
+def cross_validated(lists: Sequence[Listed], weights: np.ndarray, neutral: np.ndarray, sharp: float = 10.0) -> float:
     """Return Hits@1 among the candidates when each fold is scored by weights fitted on the others; sentences whole."""
     fold_of = numbered([own.sentence for own in lists]) % FOLDS
     scores, sizes = [], []
@@ -183,6 +191,6 @@ def cross_validated(lists: Sequence[Listed], weights: np.ndarray, neutral: np.nd
         inside = [own for own, its in zip(lists, fold_of, strict=True) if its == fold and own.gold is not None]
         outside = [own for own, its in zip(lists, fold_of, strict=True) if its != fold]
         if inside:
-            scores.append(hits_at_1(inside, *fit_weights(outside, weights, neutral)))
+            scores.append(hits_at_1(inside, *fit_weights(outside, weights, neutral, sharp)))
             sizes.append(len(inside))
     return float(np.average(scores, weights=sizes)) if sizes else float("nan")

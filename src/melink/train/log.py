@@ -24,7 +24,11 @@ class StepLog:
         rows: list[list[str]] = []
         if step and file.is_file():
             with file.open(newline="") as old:
-                rows = [row for row in csv.reader(old) if row and row[0].isdigit() and int(row[0]) <= step]
+                rows = [
+                    row
+                    for row in csv.reader(old)
+                    if len(row) == len(COLUMNS) and row[0].isdigit() and int(row[0]) <= step
+                ]
         with replacing(file) as out:
             out.write("".join(",".join(row) + "\n" for row in [list(COLUMNS), *rows]).encode())
         self._file: IO[str] = file.open("a", newline="", buffering=1)

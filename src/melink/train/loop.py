@@ -83,7 +83,7 @@ def train(
             raise MelinkError(
                 f"out of memory at {plan.batch} mentions a batch with {plan.negatives.hard} hard negatives each",
                 "lower train.batch (and raise train.accumulate as much), train.negatives.hard, settings.max_tokens or "
-                "settings.tune, then go on with --resume where the plan did not change, or without",
+                "settings.tune, and begin anew with another -o",
             ) from error
         raise
 
@@ -95,8 +95,7 @@ class _Loop:
         self.method, self.course, self.plan, self.folder = method, course, plan, folder
         torch.manual_seed(plan.seed)
         handlers = [DistributedDataParallelKwargs(find_unused_parameters=True)]
-        precision = "bf16" if plan.precision == "bf16" else "no"
-        self.accelerator = Accelerator(cpu=cpu, mixed_precision=precision, kwargs_handlers=handlers)
+        self.accelerator = Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=handlers)
         self.rank, self.world = self.accelerator.process_index, self.accelerator.num_processes
         groups = method.groups(plan.lr, plan.head_lr)
         self.optimizer = torch.optim.AdamW(groups, weight_decay=plan.weight_decay)
@@ -127,14 +126,13 @@ class _Loop:
 
     def _start(self, resume: bool) -> None:
         found = read_state(self.course.key, self.method.module, self.optimizer, self.folder) if resume else None
-        if found is not None:
-            self.place, extra = found
-            if "hard" in extra:
-                self.course.pools = Pools(**{**vars(self.course.pools), "hard": extra["hard"].numpy()})
-        elif self.main:
-            self.folder.mkdir(parents=True, exist_ok=True)
+        self.accelerator.wait_for_everyone()  # nobody writes before all have looked
+        if found is None:
             self._save()
-        self.accelerator.wait_for_everyone()
+            return
+        self.place, extra = found
+        if "hard" in extra:
+            self.course.pools = Pools(**{**vars(self.course.pools), "hard": extra["hard"].numpy()})
 
     def _epoch(
         self, log: StepLog | None, advance: Callable[[int], None], stopped: Callable[[], bool], began: float
@@ -156,7 +154,7 @@ class _Loop:
             if last:
                 place.epoch, place.done = place.epoch + 1, 0
             place.finished = place.worse >= plan.patience or place.epoch == plan.epochs
-            stop = stopped()
+            stop = self._asked(stopped)
             if stop or last or place.finished or place.step % plan.checkpoint_every == 0:
                 self._save(log)
             if stop and not place.finished:
@@ -174,7 +172,8 @@ class _Loop:
             inputs = self.method.collate(self.course.prepared, batch, self.rank, self.world)
             waiting = self.accelerator.no_sync(self.module) if number < len(batches) else contextlib.nullcontext()
             with waiting:
-                loss = self.module(inputs).loss / len(batches)
+                with self._arithmetic():
+                    loss = self.module(inputs).loss / len(batches)
                 self.accelerator.backward(loss)
             total += float(self.accelerator.reduce(loss.detach(), reduction="mean"))
         if not np.isfinite(total):
@@ -209,10 +208,21 @@ class _Loop:
             place.worse += 1
 
     def _score(self, prepared: Any, batch: Batch) -> Float[np.ndarray, "b c"]:
-        with torch.no_grad():
+        with torch.no_grad(), self._arithmetic():
             inputs = self.method.collate(prepared, batch, self.rank, self.world)
             own = self.method.module(inputs).scores.float().cpu().numpy()
         return own if self.world == 1 else np.concatenate(gather_object([own]))
+
+    def _arithmetic(self) -> torch.autocast:
+        wanted = self.plan.precision == "bf16"
+        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=wanted)
+
+    def _asked(self, stopped: Callable[[], bool]) -> bool:
+        """Return whether any process was asked to stop: they stop together, or would wait for each other."""
+        if self.world == 1:
+            return stopped()
+        asked = torch.tensor(float(stopped()), device=self.accelerator.device)
+        return float(self.accelerator.reduce(asked, reduction="sum")) > 0
 
     def _save(self, log: StepLog | None = None) -> None:
         if log is not None:
@@ -232,15 +242,16 @@ def _steps(batches: Sequence[Batch], accumulate: int) -> list[Sequence[Batch]]:
 def interruptible() -> Iterator[Callable[[], bool]]:
     """Put the first Ctrl-C (or SIGTERM) off until the step is done; a second one is obeyed at once.
 
-    Outside the main thread signals are left alone.
+    Within a second they are one: torchrun passes on what the terminal has sent already. Outside the main thread
+    signals are left alone.
     """
-    asked: list[int] = []
+    asked: list[float] = []
     old: dict[signal.Signals, Any] = {}
 
     def ask(number: int, frame: Any) -> None:
-        if asked:
+        if asked and time.monotonic() > asked[0] + 1:
             raise KeyboardInterrupt
-        asked.append(number)
+        asked.append(time.monotonic())
 
     with contextlib.suppress(ValueError):  # signals can only be caught in the main thread
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -44,7 +44,7 @@ class NegativesConfig(Config):
 
     generators: tuple[str, ...] = ("names", "fuzzy", "persons")
     pool: int = Field(default=24, ge=0)
-    hard: int = Field(default=3, ge=0)
+    hard: int = Field(default=2, ge=0)
     sharpness: float = Field(default=3.0, ge=0)
     refresh: bool = False
     group: int = Field(default=8, ge=1)
@@ -137,10 +137,10 @@ def batch_of(pools: Pools, mentions: Int64[np.ndarray, " b"], drawn: Int64[np.nd
 
 
 def _met(pools: Pools, config: NegativesConfig, rng: np.random.Generator) -> Int64[np.ndarray, " m"]:
-    """Return the mentions that an epoch meets, shuffled."""
+    """Return the mentions that an epoch meets, shuffled; all of them when it would meet none."""
     order = rng.permutation(len(pools.gold))
     kept: np.ndarray = order[~pools.easy[order] | (rng.random(len(order)) < config.easy)]
-    return kept
+    return kept if len(kept) else order
 
 
 def _pieces(order: Int64[np.ndarray, " m"], surname: Sequence[str], size: int, group: int) -> Iterator[list[int]]:

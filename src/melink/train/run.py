@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from melink import registry
 from melink.candidates.load import CHEAP, load_generators
 from melink.config import parse
@@ -29,8 +31,8 @@ from melink.kb.store import KnowledgeBase
 from melink.linker import assemble, context_of
 from melink.records import Labelled
 from melink.runs import Run, read_run, write_run
-from melink.train.calibrate import calibrate
 from melink.train.course import Course
+from melink.train.fit import fit
 from melink.train.loop import Trained, refuse_leftovers
 from melink.train.loop import train as train_loop
 from melink.train.plan import Plan
@@ -69,10 +71,14 @@ def train_run(
     refuse_leftovers(folder, resume)
     plan = parse(Plan, run.train or {}, "train")
     began = time.perf_counter()
+    if run.text_encoder is not None:  # trained on from another run: its encoder lies there
+        run = run.model_copy(update={"text_encoder": run.located(run.text_encoder)})
     context = context_of(run, kb, problems)
+    torch.manual_seed(plan.seed)  # before the method draws its first weights
     method = registry.load("method", run.method).build(context, run.settings)
     method.start_training()
-    pooled = load_generators(plan.negatives.generators, kb, context.store, context.text)
+    wanted = plan.negatives.generators
+    pooled = load_generators(wanted, kb, context.store, context.text) if wanted else []
     judges = load_generators(CHEAP, kb, context.store)
     course = Course(method, kb, pooled, judges, train, valid, plan)
     found = train_loop(method, course, plan, folder, resume, cpu)
@@ -92,22 +98,22 @@ def train_run(
         }
     )
     write_run(made, folder, method.paper)
-    return _calibrated(folder, kb, valid, problems, method.paper)
+    return finish(folder, kb, valid, problems, method.paper)
 
 
-def _calibrated(
-    folder: Path, kb: KnowledgeBase, valid: Sequence[Labelled], problems: Problems | None, paper: str
-) -> Run:
-    """Fit confidence and NIL of the run as it is read back, and write it again."""
+def finish(folder: Path, kb: KnowledgeBase, valid: Sequence[Labelled], problems: Problems | None, paper: str) -> Run:
+    """Fit weights of parts, confidence and NIL of the run as it is read back, and write it again."""
     began = time.perf_counter()
     linker = assemble(read_run(folder), kb, problems=problems)
     linker.method.warm(kb.view())
     encoded = time.perf_counter() - began
-    found = calibrate(linker, valid)
-    settings = {**linker.run.settings, "confidence": found.confidence.model_dump(mode="json")}
-    seconds = {"seconds encoding the knowledge base": round(encoded, 1)}
+    found = fit(linker, valid)
+    seconds = {
+        "seconds encoding the knowledge base": round(encoded, 1),
+        "seconds of fitting": round(time.perf_counter() - began - encoded, 1),
+    }
     metrics = {**(linker.run.metrics or {}), **seconds, **found.metrics}
-    run = linker.run.model_copy(update={"settings": settings, "metrics": metrics})
+    run = linker.run.model_copy(update={"settings": found.settings, "metrics": metrics})
     write_run(run, folder, paper)
     if found.reliability:
         with replacing(folder / "reliability.svg") as out:
