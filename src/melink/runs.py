@@ -59,6 +59,10 @@ class Run(Config):
     melink: str = __version__
     folder: Path | None = Field(default=None, exclude=True)
 
+    def __eq__(self, other: object) -> bool:
+        """Compare what runs are made of, wherever they lie."""
+        return isinstance(other, Run) and self.model_dump() == other.model_dump()
+
     def located(self, encoder: str) -> str:
         """Return an encoder's name, with ``run:`` standing for the run directory."""
         if not encoder.startswith(OWN):

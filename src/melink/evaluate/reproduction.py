@@ -6,6 +6,7 @@ import datetime
 import re
 import shlex
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Final, Literal, Self
 
@@ -136,7 +137,9 @@ def _check_command(command: str) -> None:
     words = shlex.split(command)
     if words[:1] != ["melink"]:
         raise ValueError(f"not a melink command: {command}")
-    if unknown := set(re.findall(r"\{(\w*)\}", command)) - PLACEHOLDERS:
+    # what is set may hold braces of its own, such as a template
+    plain = " ".join(word for before, word in pairwise(["", *words]) if before != "--set")
+    if unknown := set(re.findall(r"\{(\w*)\}", plain)) - PLACEHOLDERS:
         raise ValueError(f"unknown placeholder {{{min(unknown)}}}; known are {{data}} and {{seed}}")
     output = PurePosixPath(output_of(words) or ".")
     if output.is_absolute() or ".." in output.parts or "{data}" in str(output):

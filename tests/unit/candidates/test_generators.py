@@ -15,7 +15,7 @@ from melink import registry
 from melink.candidates import dense as dense_module
 from melink.candidates import rescore
 from melink.candidates.base import Candidates
-from melink.candidates.dense import Dense, missing
+from melink.candidates.dense import Dense, Plain, missing
 from melink.candidates.fuzzy import Fuzzy
 from melink.candidates.fuzzy_dwe import FuzzyDWE
 from melink.candidates.inject import inject_gold
@@ -241,11 +241,11 @@ def test_dense_is_exact(
 def test_dense_sees_what_is_added_and_deleted(make_kb: MakeKB, minilm: Encoder) -> None:
     kb = make_kb(Entity("E1", "river"), Entity("E2", "singer"))
     store = FeatureStore(kb.features_dir)
-    assert missing(kb, store, minilm) == 2
+    assert missing(kb, store, minilm, Plain()) == 2
     dense = Dense(kb, store, minilm)
-    assert missing(kb, store, minilm) == 0
+    assert missing(kb, store, minilm, Plain()) == 0
     kb.upsert([Entity("E3", "singer of the river")])
-    assert missing(kb, store, minilm) == 1
+    assert missing(kb, store, minilm, Plain()) == 1
     assert {id for id, _ in dense.search([Mention("1", "singer", "singer")], 5)[0]} == {"E1", "E2", "E3"}
     kb.delete(["E2"])
     assert {id for id, _ in dense.search([Mention("1", "singer", "singer")], 5)[0]} == {"E1", "E3"}
