@@ -67,7 +67,8 @@ def _headline(result: Mapping[str, Any]) -> str:
     counts = result["counts"]
     words = (
         f"{counts['linkable']:,} linkable mentions, {counts['nil']:,} NIL, {counts['unlabelled']:,} without gold, "
-        f"{counts['passed_over']:,} rows passed over. Small figures: 95% bootstrap interval over sentences where they are known, else mentions."
+        f"{counts['passed_over']:,} rows passed over. "
+        "Small figures: 95% bootstrap interval over sentences where they are known, else mentions."
     )
     return f'<dl class="figures">{"".join(cells)}</dl><p class="counts">{words}</p>'
 
