@@ -13,7 +13,7 @@ from pathlib import Path
 from common import ROOT, data_folder, machine
 
 NEED_DATA = ("build", "encode", "candidates", "rank")
-ALL = ("cold_start", *NEED_DATA)
+ALL = ("cold_start", "training", *NEED_DATA)
 
 
 def main() -> None:

@@ -58,6 +58,20 @@ def demo_mentions(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def lessons(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's mentions cut in two: a folder with ``train.jsonl`` (31 with gold in the demo) and ``valid.jsonl``."""
+    from melink.datasets.mentions import write_mentions
+    from melink.records import NIL
+
+    folder = tmp_path_factory.mktemp("lessons")
+    known = [sample for sample in demo.samples if sample.gold != NIL]
+    nil = [sample for sample in demo.samples if sample.gold == NIL]
+    write_mentions([*known[:62:2], *nil[::2]], folder / "train.jsonl")
+    write_mentions([*known[1:62:2], *nil[1::2]], folder / "valid.jsonl")
+    return folder
+
+
 @pytest.fixture
 def make_kb(tmp_path: Path) -> Callable[..., KnowledgeBase]:
     """Make a knowledge base of a few entities in a folder of its own."""
@@ -91,6 +105,23 @@ def small_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     vocabulary = {piece: place for place, piece in enumerate(pieces)}
     CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=77).save_pretrained(folder)
     CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random BERT of two layers over letters, saved as users save theirs."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    folder = tmp_path_factory.mktemp("small-bert")
+    letters = string.ascii_lowercase + string.digits + string.punctuation
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *("##" + letter for letter in letters)]
+    (folder / "vocab.txt").write_text("\n".join(pieces), encoding="utf-8")
+    torch.manual_seed(5)
+    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    BertModel(BertConfig(vocab_size=len(pieces), max_position_embeddings=64, **size)).save_pretrained(folder)
+    BertTokenizer(vocab=str(folder / "vocab.txt"), model_max_length=64).save_pretrained(folder)
     return folder
 
 

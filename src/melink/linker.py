@@ -24,7 +24,7 @@ from melink.kb.store import KnowledgeBase
 from melink.kb.view import EntityView
 from melink.methods.base import Context, Method, Need, Parts, total
 from melink.records import Link, Mention, Scored
-from melink.runs import Run, copy_own, read_run, write_run
+from melink.runs import OWN, Run, copy_own, read_run, write_run
 
 BATCH = 128
 """Mentions linked at once."""
@@ -173,9 +173,9 @@ def _encoders(run: Run, needs: frozenset[Need], wants_dense: bool) -> tuple[Enco
     wants_text = wants_dense or bool(needs & {Need.TEXT_GLOBAL, Need.TEXT_TOKENS})
     wants_image = bool(needs & {Need.IMAGE_GLOBAL, Need.IMAGE_PATCHES})
     if run.encoder is not None and (wants_text or wants_image):
-        text, image = load_pair(run.encoder)
-        return (text if wants_text else None), (image if wants_image else None)
-    return (
-        load_text(run.located(run.text_encoder)) if wants_text and run.text_encoder else None,
-        load_image(run.image_encoder) if wants_image and run.image_encoder else None,
-    )
+        both = load_pair(run.encoder)
+        return (both[0] if wants_text else None), (both[1] if wants_image else None)
+    text = load_text(run.located(run.text_encoder)) if wants_text and run.text_encoder else None
+    if text is not None and str(run.text_encoder).startswith(OWN):
+        text.name = f"{OWN}encoder"  # wherever the run lies
+    return text, (load_image(run.image_encoder) if wants_image and run.image_encoder else None)

@@ -175,7 +175,7 @@ def _protocol(
         candidates=candidates,
         kb_size=len(kb),
         kb_hash=kb.content_hash(),
-        entity_text_source=settings.get("entity_text", "names only"),
+        entity_text_source=settings.get("entity_text") or settings.get("entity_template") or "names only",
         split_file=mentions,
         split_hash=file_hash(mentions) if mentions != "-" else "standard input",
         method=linker.run.method,

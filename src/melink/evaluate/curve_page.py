@@ -35,10 +35,11 @@ def seen_plot(curve: Curve) -> str:
     """Return seen and unseen entities against the share, the references on the same mentions."""
     found: list[Line] = []
     for colour, group in enumerate(SEEN, start=len(curve.fixed)):
-        found.append(Line(f"{curve.method}, {group_name(group)}", _by_mentions(levels(curve, group)), colour % COLOURS))
+        kind = group.removesuffix("_entities")
+        found.append(Line(f"{curve.method}, {kind}", _by_mentions(levels(curve, group)), colour % COLOURS))
         for dash, system in _dashes(curve):
-            name = f"{system}, {group_name(group)}"
-            found.append(Line(name, _by_mentions(levels(curve, group, system)), colour % COLOURS, dash))
+            dots = _by_mentions(levels(curve, group, system))
+            found.append(Line(f"{system}, {kind}", dots, colour % COLOURS, dash))
     ticks = [Tick(level.mentions, (f"{level.share:g}%", _count(level.mentions))) for level in levels(curve, ALL)]
     return trend(found, _thinned(ticks), "share of the training mentions, and how many they are", log_x=True)
 
@@ -145,7 +146,7 @@ def _by_mentions(found: Sequence[Level]) -> tuple[Dot, ...]:
 
 
 def _by_class(curve: Curve, system: str | None) -> tuple[Dot, ...]:
-    return tuple(Dot(place, last.mean, last.sd if system is None else None) for place, last in _lasts(curve, system))
+    return tuple(Dot(place, last.mean, last.sd) for place, last in _lasts(curve, system))
 
 
 def _lasts(curve: Curve, system: str | None) -> list[tuple[int, Level]]:

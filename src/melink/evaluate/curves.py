@@ -94,7 +94,7 @@ class Level:
         mentions: Training mentions, mean over seeds.
         n: Mentions judged, mean over seeds.
         mean: Hits@1, mean over seeds.
-        sd: Standard deviation over seeds; None for one seed.
+        sd: Standard deviation over seeds; None for one seed, and for a reference, which has none.
         seeds: How many.
     """
 
@@ -142,7 +142,7 @@ def levels(curve: Curve, group: str, system: str | None = None) -> list[Level]:
         if filled:
             values = [fmean(hits) for _, hits in filled]
             mentions, n = fmean(point.mentions for point, _ in filled), fmean(len(hits) for _, hits in filled)
-            sd = stdev(values) if len(values) > 1 else None
+            sd = stdev(values) if len(values) > 1 and system is None else None
             found.append(Level(share, mentions, n, fmean(values), sd, len(values)))
     return found
 

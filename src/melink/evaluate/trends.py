@@ -14,7 +14,7 @@ WIDTH: Final = 780
 HEIGHT: Final = 420
 COLOURS: Final = 6
 SOLID, DASHED, DOTTED = 0, 1, 2
-_LEFT, _RIGHT, _TOP, _BOTTOM = 50, 222, 14, 64
+_LEFT, _RIGHT, _TOP, _BOTTOM = 50, 232, 14, 64
 _GAP: Final = 16
 """Least distance between two names."""
 
@@ -162,7 +162,7 @@ def _names(lines: Sequence[Line], ends: Sequence[tuple[float, float]]) -> list[s
         found.append(
             f'<polyline class="lead" points="{x + 5:.1f},{end:.1f} {left - 24:.1f},{end:.1f} {left - 4:.1f},{y:.1f}"/>'
             f'<line class="line {style}" x1="{left}" x2="{left + 22}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            f'<text x="{left + 28}" y="{y + 4:.1f}">{text(line.name, 21)}'
+            f'<text x="{left + 28}" y="{y + 4:.1f}">{text(line.name, 22)}'
             f'<tspan class="faint"> {100 * line.dots[-1].y:.1f}</tspan></text>'
         )
     return found

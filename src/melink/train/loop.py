@@ -112,13 +112,11 @@ class _Loop:
     def run(self, resume: bool, stopped: Callable[[], bool]) -> Trained:
         began = time.perf_counter()
         self._start(resume)
-        log = StepLog(self.folder, self.place.step) if self.main else None
-        with progress.task("training", self.steps, "steps") as advance:
+        opened = contextlib.closing(StepLog(self.folder, self.place.step)) if self.main else contextlib.nullcontext()
+        with opened as log, progress.task("training", self.steps, "steps") as advance:
             advance(self.place.step)
             while not self.place.finished:
                 self._epoch(log, advance, stopped, began)
-        if log is not None:
-            log.close()
         self.accelerator.wait_for_everyone()
         read_best(self.method.module, self.folder)
         best = max(self.place.history, key=lambda row: row["mrr"])
