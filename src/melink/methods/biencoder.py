@@ -292,7 +292,6 @@ class BiEncoder:
         return self.config.model_dump(mode="json")
 
     # Linking: vectors of each side, products, parts.
-
     def warm(self, view: EntityView) -> None:
         """Encode every entity text and picture that the store lacks."""
         self.context.store.encode(self.encoder, self.read_entities(view))
