@@ -164,31 +164,17 @@ def _run(linker: Linker, samples: list[Labelled], protocol: Protocol) -> tuple[l
 def _protocol(
     linker: Linker, model: str, mentions: str, candidates: str | int, ties: str, miss: str, seed: int, leaks: Any
 ) -> Protocol:
-    from melink.evaluate.protocol import Protocol, file_hash
+    from dataclasses import replace
 
-    settings, kb = linker.method.settings(), linker.kb
-    neutral = {f"neutral {name}": value for name, value in getattr(linker.method, "neutral", {}).items()}
+    from melink.evaluate.protocol import file_hash
+    from melink.evaluate.stated import stated
+
     if linker.run.fitted_on and mentions != "-" and linker.run.fitted_on.get("sha256") == file_hash(mentions):
         err.print("[yellow]this split is the one that the run was fitted on: the figures are not held out[/]")
         leaks = {"fitted on this split": True, **(leaks if isinstance(leaks, dict) else {})}
-    return Protocol(
-        candidates=candidates,
-        kb_size=len(kb),
-        kb_hash=kb.content_hash(),
-        entity_text_source=settings.get("entity_text") or settings.get("entity_template") or "names only",
-        split_file=mentions,
-        split_hash=file_hash(mentions) if mentions != "-" else "standard input",
-        method=linker.run.method,
-        generators=() if candidates == "full" else linker.run.generators,
-        kb_version=kb.version,
-        ties=ties,
-        miss_policy=miss,
-        leaks=leaks,
-        seeds=(seed,),
-        encoders=linker.encoders,
-        weights={**settings.get("weights", {}), **neutral},
-        run=model,
-    )
+    trained_with = (linker.run.train or {}).get("seed")
+    seeds = (seed,) if trained_with is None else (seed, int(trained_with))
+    return replace(stated(linker, mentions, candidates, model, leaks, seeds), ties=ties, miss_policy=miss)
 
 
 def _leaks(train: Path | None, images: Path | None, samples: list[Labelled]) -> tuple[set[str] | None, Any]:

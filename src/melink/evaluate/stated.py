@@ -22,11 +22,11 @@ def stated(
 
     Args:
         linker: What ranks.
-        mentions: The file.
+        mentions: The file; ``-`` for standard input.
         candidates: ``full``, or how many candidates each mention has.
         run: Run directory or method name, as a reader should find it.
         leaks: What the split shares with training.
-        seeds: Every seed that played a part.
+        seeds: Every seed that played a part, that of the bootstrap first.
     """
     settings, kb = linker.method.settings(), linker.kb
     neutral = {f"neutral {name}": value for name, value in getattr(linker.method, "neutral", {}).items()}
@@ -36,7 +36,7 @@ def stated(
         kb_hash=kb.content_hash(),
         entity_text_source=settings.get("entity_text") or settings.get("entity_template") or "names only",
         split_file=str(mentions),
-        split_hash=file_hash(mentions),
+        split_hash="standard input" if str(mentions) == "-" else file_hash(mentions),
         method=linker.run.method,
         generators=() if candidates == "full" else linker.run.generators,
         kb_version=kb.version,
