@@ -26,7 +26,7 @@ SETTINGS = (
 def command(demo: Demo, lessons: Path, small_bert: Path, folder: Path) -> list[str]:
     files = ["--train", lessons / "train.jsonl", "--valid", lessons / "valid.jsonl", "-o", folder]
     settings = [word for each in SETTINGS for word in ("--set", each)]
-    common = ["train", "biencoder", demo.linker.kb.path, *files, "--text-encoder", small_bert, "--cpu", "--json"]
+    common = ["train", "biencoder", demo.linker.kb.path, *files, "--text-encoder", small_bert, "--json"]
     return [*map(str, common), *settings]
 
 

@@ -95,6 +95,7 @@ class _Loop:
         self.method, self.course, self.plan, self.folder = method, course, plan, folder
         torch.manual_seed(plan.seed)
         handlers = [DistributedDataParallelKwargs(find_unused_parameters=True)]
+        cpu = cpu or not torch.accelerator.is_available()  # accelerate takes several processes for one unless told
         self.accelerator = Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=handlers)
         self.rank, self.world = self.accelerator.process_index, self.accelerator.num_processes
         groups = method.groups(plan.lr, plan.head_lr)
