@@ -7,18 +7,22 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from melink import registry
-from melink.errors import ConfigError
+from melink.errors import ConfigError, NotFound
 from melink.features.load import load_image, load_text
 from melink.features.store import FeatureStore
 from melink.kb.store import KnowledgeBase
+from melink.linker import assemble
 from melink.methods.base import Context, Method, Need, total
 from melink.methods.confidence import Confidence
+from melink.methods.trainable import Batch
 from melink.records import Entity, Mention, Triple
+from melink.runs import Run, read_run
 
 ROOT = Path(__file__).parents[2]
 METHODS = registry.names("method")
@@ -114,6 +118,35 @@ def test_a_method_is_made_again_from_its_settings(name: str, context: Context) -
     with pytest.raises(ConfigError, match="no_such_setting") as wrong:
         kind.build(context, {"no_such_setting": 1})
     assert "known keys are" in wrong.value.remedy
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if registry.load("method", name).trains])
+def test_a_method_with_tensors_can_be_trained_and_read_back(name: str, context: Context, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="has to be trained first"):
+        read_run(name)
+    assert read_run(name, untrained=True).method == name
+    method: Any = build(name, context)
+    method.start_training()
+    groups = method.groups(1e-4, 1e-3)
+    trained = {id(parameter) for parameter in method.module.parameters() if parameter.requires_grad}
+    assert sorted(trained) == sorted(id(parameter) for group in groups for parameter in group["params"])
+    mentions = [
+        Mention("1", "Ann sings", "Ann", 0, 3),
+        Mention("2", "Ann Lee", "Ann Lee", 0, 7),
+        Mention("3", "?", "?"),
+    ]
+    view = context.kb.view()
+    prepared = method.prepare(mentions, view)
+    batch = Batch(np.arange(3), np.arange(3), np.array([0, 1, -1]), np.ones((3, 3), dtype=bool))
+    step = method.module(method.collate(prepared, batch))
+    assert step.scores.shape == (3, 3) and step.loss.isfinite() and step.loss.ndim == 0
+    step.loss.backward()
+    assert any(parameter.grad is not None and parameter.grad.any() for parameter in method.module.parameters())
+    run = Run(method=name, settings=method.settings(), **method.save(tmp_path)).model_copy(update={"folder": tmp_path})
+    again = assemble(run, context.kb).method
+    found = total(again.score(again.mentions(mentions), again.entities(view)))
+    method.module.eval()
+    np.testing.assert_allclose(found, method.module(method.collate(prepared, batch)).scores.detach(), atol=2e-2)
 
 
 @pytest.mark.parametrize("name", METHODS)
