@@ -24,7 +24,8 @@ from PIL import Image
 
 from melink.features.descriptors import CELLS, TURNS, cells, edges_block, layout, orientations, palette, texture, to_lab
 from melink.features.encoder import FORMAT, Features, Modality, cores
-from melink.features.towers import normalised, nothing, opened, scatter
+from melink.features.pixels import opened
+from melink.features.towers import normalised, nothing, scatter
 
 VERSION: Final = 1
 """To be raised whenever a descriptor changes; a golden test notices."""

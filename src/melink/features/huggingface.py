@@ -12,17 +12,25 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from melink.errors import ConfigError, InputError, NotFound, NotInstalled
 from melink.features.encoder import FORMAT
-from melink.features.towers import Forward, ImageTower, Look, TextTower
+from melink.features.pixels import Pixels, Resize
+from melink.features.readout import (
+    ImagePooling,
+    TextPooling,
+    dual_image_readout,
+    dual_text_readout,
+    image_pooling,
+    image_readout,
+    padded_when_trained,
+    text_readout,
+)
+from melink.features.towers import ImageTower, Origin, Padding, TextTower
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-TextPooling = Literal["mean", "cls"]
-ImagePooling = Literal["auto", "cls", "mean", "pooler"]
+Pad = Literal["mask", "keep"]
+"""Whether the hidden states of padding are masked, or kept as if they were tokens."""
 
 
 class HFText(TextTower):
@@ -50,7 +58,6 @@ class HFText(TextTower):
     ) -> None:
         if pooling not in ("mean", "cls"):
             raise ConfigError(f"{path}: unknown pooling {pooling!r} for text", "choose mean or cls")
-        self.path = path
         device = device or best_device()
         model, missing = load_model(path, device)
         tokenizer = load_tokenizer(path)
@@ -58,7 +65,15 @@ class HFText(TextTower):
         preprocessing = {"tokenizer": tokenizer_state(tokenizer), "pooling": pooling, "max_tokens": limit}
         print_ = fingerprint(model, preprocessing, missing)
         super().__init__(
-            name or path, tokenizer, _pooled_text(model, pooling), device, limit, False, print_, f"text:{print_}"
+            name or path,
+            tokenizer,
+            text_readout(model, pooling),
+            device,
+            limit,
+            "longest",
+            print_,
+            f"text:{print_}",
+            Origin(path, "text", {"pooling": pooling, "max_tokens": limit}),
         )
 
 
@@ -84,10 +99,11 @@ class HFImage(ImageTower):
         device = device or best_device()
         model, missing = load_model(path, device)
         processor = load_processor(path)
-        if pooling == "auto":
-            pooling = "pooler" if "siglip" in model.config.model_type or "clip" in model.config.model_type else "cls"
+        pooling = image_pooling(model, pooling)
         print_ = fingerprint(model, {"processor": processor.to_dict(), "pooling": pooling}, missing)
-        super().__init__(name or path, processor, _pooled_image(model, pooling), device, print_, f"image:{print_}")
+        origin = Origin(path, "image", {"pooling": pooling})
+        look = image_readout(model, pooling)
+        super().__init__(name or path, Pixels(processor), look, device, print_, f"image:{print_}", origin)
 
 
 class HFDual:
@@ -97,57 +113,68 @@ class HFDual:
         path: Hub name or local folder.
         device: As for :class:`HFText`.
         name: As for :class:`HFText`.
+        max_tokens: Longer texts are cut; by default, and at most, what the model allows.
+        pad: ``keep`` pads every text to ``max_tokens`` and gives the hidden states of padding as if they were tokens,
+            though the model itself masks it: what published MIMIC checkpoints were trained on.
+        resize: ``squash`` resizes to the model's square by Lanczos and crops nothing, as there.
 
     Raises:
         NotInstalled: torch or transformers is missing.
         NotFound: No such model here, and the hub cannot be reached.
+        ConfigError: No such choice.
     """
 
-    def __init__(self, path: str, device: str | None = None, name: str | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        device: str | None = None,
+        name: str | None = None,
+        max_tokens: int | None = None,
+        pad: Pad = "mask",
+        resize: Resize = "own",
+    ) -> None:
+        check_dual(path, pad, resize)
         device = device or best_device()
         model, missing = load_model(path, device)
         tokenizer, processor = load_tokenizer(path), load_processor(path)
-        fixed = "siglip" in model.config.model_type  # trained with every text padded to the limit, unmasked
-        limit = token_limit(tokenizer, model.config.text_config)
+        limit = dual_limit(tokenizer, model, max_tokens)
         settings = {"tokenizer": tokenizer_state(tokenizer), "processor": processor.to_dict(), "max_tokens": limit}
+        settings |= {"pad": pad} if pad != "mask" else {}  # absent as ever, so that kept features stay valid
+        settings |= {"resize": resize} if resize != "own" else {}
         print_ = fingerprint(model, settings, missing)
-
-        def read(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-            out = model.get_text_features(input_ids=ids, attention_mask=None if fixed else mask)
-            return out.pooler_output, out.last_hidden_state
-
-        def look(pixels: Tensor) -> tuple[Tensor, Tensor]:
-            out = model.get_image_features(pixel_values=pixels)
-            return out.pooler_output, out.last_hidden_state
-
         name, space = name or path, f"dual:{print_}"
-        self.text = TextTower(f"{name} text", tokenizer, read, device, limit, fixed, f"{print_}-text", space)
-        self.image = ImageTower(f"{name} image", processor, look, device, f"{print_}-image", space)
+        origin = Origin(path, "dual", {"max_tokens": limit, "pad": pad, "resize": resize})
+        padding = dual_padding(model, pad)
+        read, look = dual_text_readout(model), dual_image_readout(model)
+        self.text = TextTower(f"{name} text", tokenizer, read, device, limit, padding, f"{print_}-text", space, origin)
+        self.image = ImageTower(
+            f"{name} image", Pixels(processor, resize), look, device, f"{print_}-image", space, origin
+        )
 
 
-def _pooled_text(model: Any, pooling: TextPooling) -> Forward:
-    def forward(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        hidden = model(input_ids=ids, attention_mask=mask).last_hidden_state
-        if pooling == "cls":
-            return hidden[:, 0], hidden
-        weight = mask.to(hidden.dtype).unsqueeze(-1)
-        return (hidden * weight).sum(1) / weight.sum(1), hidden
+def check_dual(path: str, pad: str, resize: str) -> None:
+    """Check the options of a dual model.
 
-    return forward
+    Raises:
+        ConfigError: No such choice.
+    """
+    if pad not in ("mask", "keep"):
+        raise ConfigError(f"{path}: unknown pad {pad!r}", "choose mask or keep")
+    if resize not in ("own", "squash"):
+        raise ConfigError(f"{path}: unknown resize {resize!r}", "choose own or squash")
 
 
-def _pooled_image(model: Any, pooling: str) -> Look:
-    def look(pixels: Tensor) -> tuple[Tensor, Tensor]:
-        out = model(pixel_values=pixels)
-        hidden = out.last_hidden_state
-        if hidden.dim() == 4:  # a convolutional map: every place is a patch, and there is no first vector
-            hidden = hidden.flatten(2).transpose(1, 2)
-            return hidden.mean(1), hidden
-        if pooling == "pooler":
-            return out.pooler_output, hidden
-        return (hidden[:, 0] if pooling == "cls" else hidden.mean(1)), hidden
+def dual_limit(tokenizer: Any, model: Any, max_tokens: int | None) -> int:
+    """Return how many tokens of a text a dual model is given."""
+    limit = token_limit(tokenizer, model.config.text_config)
+    return min(max_tokens or limit, limit)
 
-    return look
+
+def dual_padding(model: Any, pad: Pad) -> Padding:
+    """Return how texts are padded for a dual model."""
+    if pad == "keep":
+        return "keep"
+    return "fixed" if padded_when_trained(model) else "longest"
 
 
 def load_model(path: str, device: str) -> tuple[Any, set[str]]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Bool, Float16, Int64
 
 from melink.errors import StoreError
 from melink.features.shards import KEY, SUFFIX, Shard, full, read_shard, write_shard
@@ -55,6 +55,48 @@ class Index:
             shard[hit], row[hit] = self._shard[place[hit]], self._row[place[hit]]
         return shard, row
 
+    def spans(
+        self, shard: Int64[np.ndarray, " n"], row: Int64[np.ndarray, " n"]
+    ) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
+        """Return where in its shard the token vectors of each row start, and how many there are; 0 where absent."""
+        start, length = np.zeros(len(shard), np.int64), np.zeros(len(shard), np.int64)
+        for number, places in by_shard(shard, np.argsort(shard, kind="stable")):
+            offsets = self.shards[number].offsets
+            assert offsets is not None
+            own = row[places]
+            start[places] = offsets[own]
+            length[places] = offsets[own + 1] - offsets[own]
+        return start, length
+
+    def tokens(
+        self,
+        shard: Int64[np.ndarray, " n"],
+        start: Int64[np.ndarray, " n"],
+        length: Int64[np.ndarray, " n"],
+        width: int,
+    ) -> tuple[Float16[np.ndarray, "n t dt"], Bool[np.ndarray, "n t"]]:
+        """Return token vectors, padded with zeros to the longest, and which are real.
+
+        Each shard is read once and in ascending order, a whole token vector at a time.
+
+        Args:
+            shard: Of each row; -1 where absent.
+            start: As :meth:`spans` gives it.
+            length: As :meth:`spans` gives it, or less.
+            width: Of a token vector.
+        """
+        column = np.arange(length.max(initial=0))
+        mask = column < length[:, None]
+        out = np.zeros((*mask.shape, width), np.float16)
+        whole = np.dtype((np.void, out.itemsize * width))
+        target = out.reshape(-1).view(whole)
+        for number, places in by_shard(shard, np.lexsort((start, shard))):
+            real, tokens = mask[places], self.shards[number].tokens
+            if real.any():
+                source = np.asarray(tokens).reshape(-1).view(whole)
+                target[(places[:, None] * len(column) + column)[real]] = source[(start[places, None] + column)[real]]
+        return out, mask
+
     def bad(self, decoder: str) -> dict[bytes, str]:
         """Return the content hashes that this decoder could not decode, with their reasons."""
         return {k: why for shard in self.shards if shard.decoder == decoder for k, why in shard.bad.items()}
@@ -76,6 +118,19 @@ class Index:
     def pick(self, names: Sequence[str]) -> list[Shard]:
         """Return shards by name."""
         return [self.shards[self._order.index(name)] for name in names]
+
+
+def by_shard(shard: Int64[np.ndarray, " n"], order: np.ndarray) -> Iterator[tuple[int, Int64[np.ndarray, " k"]]]:
+    """Yield the number of each shard and the places that it fills, in this order; absent rows are left out.
+
+    Args:
+        shard: Of each row; -1 where absent.
+        order: All places, sorted by shard.
+    """
+    order = order[np.searchsorted(shard[order], 0) :]
+    for places in np.split(order, np.flatnonzero(np.diff(shard[order])) + 1):
+        if len(places):
+            yield int(shard[places[0]]), places
 
 
 def open_index(folder: Path, known: Index | None = None) -> Index:

@@ -3,22 +3,25 @@
 minilm                             the embedded text encoder
 classical                          the embedded image encoder
 openai/clip-vit-base-patch32       found out from its configuration: dual, vision or text
-./my-bert?pooling=cls              options after a question mark: pooling, max_tokens, device
+./my-bert?pooling=cls              options after a question mark: pooling, max_tokens, pad, resize, device
 hf-text:NAME, hf-image:NAME, hf-dual:NAME      when the configuration alone does not tell
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from melink import registry
 from melink.errors import ConfigError, NotFound
 from melink.features.encoder import Encoder
 
-_OPTIONS: Final = {"pooling": str, "max_tokens": int, "device": str}
+_OPTIONS: Final = {"pooling": str, "max_tokens": int, "pad": str, "resize": str, "device": str}
+_FEWEST: Final = 3
+"""Tokens that hold a start, an end and something between."""
 
 
 def load_text(spec: str) -> Encoder:
@@ -51,6 +54,11 @@ def load_pair(spec: str) -> tuple[Encoder, Encoder]:
         return load_text(text), load_image(image)
     both = _load(spec)
     return _side(spec, both, "text"), _side(spec, both, "image")
+
+
+def spec_of(path: str, options: Mapping[str, Any]) -> str:
+    """Write an encoder's path and options as a user would: ``./my-clip?max_tokens=40&pad=keep``."""
+    return f"{path}?{urlencode(options)}" if options else path
 
 
 def _side(spec: str, loaded: Any, modality: str) -> Encoder:
@@ -123,4 +131,6 @@ def _options(spec: str, query: str) -> dict[str, Any]:
             raise ConfigError(
                 f"{spec!r}: {key}={value!r} is not a number", "write for example max_tokens=64"
             ) from error
+    if options.get("max_tokens", _FEWEST) < _FEWEST:
+        raise ConfigError(f"{spec!r}: max_tokens must be at least {_FEWEST}", "write for example max_tokens=64")
     return options

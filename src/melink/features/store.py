@@ -21,14 +21,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import PIL
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float, Float32, Int64
 
 from melink import progress
 from melink.errors import BadImage, Problems, StoreError
 from melink.features.encoder import Encoder
 from melink.features.images import DEFAULT, Limits
-from melink.features.index import Index, compact, open_index
+from melink.features.index import Index, by_shard, compact, open_index
 from melink.features.keys import FileKeys, Keys, text_keys
 from melink.features.shards import full, sweep, write_shard
 from melink.features.work import Batch, Piece, plan, run, to_shard
@@ -63,6 +64,8 @@ class FeatureTable:
     ) -> None:
         self._index, self._tokens = index, tokens
         self._shard, self._row = index.find(keys, tokens)
+        if tokens:
+            self._start, self._length = index.spans(self._shard, self._row)
         self.present: Bool[np.ndarray, " n"] = self._shard >= 0
         self.dim, self.token_dim = encoder.dim, encoder.token_dim
         self.encoded = encoded
@@ -77,15 +80,35 @@ class FeatureTable:
         Args:
             rows: A slice or row numbers; all of them when None.
         """
-        shards, places = self._at(rows)
+        chosen = self._at(rows)
+        shards, own = self._shard[chosen], self._row[chosen]
         out = np.zeros((len(shards), self.dim), dtype=np.float32)
-        for shard in np.unique(shards[shards >= 0]):
-            here = shards == shard
-            out[here] = self._index.shards[shard].vectors[places[here]]
+        for shard, places in by_shard(shards, np.argsort(shards, kind="stable")):
+            out[places] = self._index.shards[shard].vectors[own[places]]
         return out
 
-    def tokens(self, rows: Rows = None) -> tuple[Float32[np.ndarray, "r t dt"], Bool[np.ndarray, "r t"]]:
-        """Return token vectors, padded to the longest of these rows, and which of them are real.
+    def tokens(
+        self, rows: Rows = None, most: int | None = None, dtype: npt.DTypeLike = np.float32
+    ) -> tuple[Float[np.ndarray, "r t dt"], Bool[np.ndarray, "r t"]]:
+        """Return token vectors, padded with zeros to the longest of these rows, and which of them are real.
+
+        Args:
+            rows: A slice or row numbers; all of them when None.
+            most: Only the first so many of each row.
+            dtype: ``float16`` is how they are kept, and several times faster than to convert them.
+
+        Raises:
+            StoreError: The table was made without token vectors.
+        """
+        length = self.lengths(rows)
+        chosen = self._at(rows)
+        if most is not None:
+            length = np.minimum(length, most)
+        out, mask = self._index.tokens(self._shard[chosen], self._start[chosen], length, self.token_dim)
+        return out.astype(dtype, copy=False), mask
+
+    def lengths(self, rows: Rows = None) -> Int64[np.ndarray, " r"]:
+        """Return how many token vectors each row has; 0 where absent.
 
         Args:
             rows: A slice or row numbers; all of them when None.
@@ -95,20 +118,11 @@ class FeatureTable:
         """
         if not self._tokens:
             raise StoreError("this table has no token vectors", "make it with encode(..., tokens=True)")
-        own = [
-            self._index.shards[shard].token_rows(place) if shard >= 0 else np.empty((0, self.token_dim), np.float16)
-            for shard, place in zip(*self._at(rows), strict=True)
-        ]
-        lengths = np.fromiter(map(len, own), np.int64, len(own))
-        mask = np.arange(lengths.max(initial=0)) < lengths[:, None]
-        out = np.zeros((*mask.shape, self.token_dim), dtype=np.float32)
-        if own:
-            out[mask] = np.concatenate(own)
-        return out, mask
+        chosen: np.ndarray = self._length[self._at(rows)]
+        return chosen
 
-    def _at(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-        chosen = slice(None) if rows is None else rows if isinstance(rows, slice) else np.asarray(rows, dtype=np.int64)
-        return self._shard[chosen], self._row[chosen]
+    def _at(self, rows: Rows) -> slice | np.ndarray:
+        return slice(None) if rows is None else rows if isinstance(rows, slice) else np.asarray(rows, dtype=np.int64)
 
 
 class FeatureStore:

@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Int64
 from PIL import Image
 
 from melink.features.encoder import Features, Modality, cores
-from melink.features.images import load_image, to_rgb
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from melink.features.pixels import Pixels, opened
+from melink.features.readout import Forward, Look
 
 CPU_BATCH: Final = 2048
 """Padded tokens per batch on one CPU core: larger batches fall out of the cache and are slower."""
 CUDA_BATCH: Final = 65_536
 """Padded tokens per batch on an accelerator."""
 
-Forward = Callable[["Tensor", "Tensor"], tuple["Tensor", "Tensor"]]
-"""(ids [n t], mask [n t]) → (global [n d], tokens [n t dt])."""
-Look = Callable[["Tensor"], tuple["Tensor", "Tensor"]]
-"""(pixels [n c h w]) → (global [n d], patches [n t dt])."""
+Padding = Literal["longest", "fixed", "keep"]
+"""Texts are padded to the longest of a batch; or all to the limit; or so, and padding counts as real tokens."""
+
+
+class Origin(NamedTuple):
+    """Where an encoder comes from, which is what its tunable twin is made of.
+
+    Attributes:
+        path: Hub name or local folder.
+        kind: ``text``, ``image`` or ``dual``.
+        options: As written after the question mark of an encoder's name, without the device.
+    """
+
+    path: str
+    kind: Literal["text", "image", "dual"]
+    options: dict[str, Any]
 
 
 class TextTower:
@@ -37,9 +47,10 @@ class TextTower:
         forward: The model with its pooling.
         device: Where the model is.
         max_tokens: Longer texts are cut.
-        fixed: Pad every text to ``max_tokens`` and do not mask, as SigLIP was trained.
+        padding: See :data:`Padding`.
         fingerprint: See :class:`~melink.features.encoder.Encoder`.
         space: See there.
+        origin: What the encoder was made of.
     """
 
     modality: Modality = "text"
@@ -51,13 +62,16 @@ class TextTower:
         forward: Forward,
         device: str,
         max_tokens: int,
-        fixed: bool,
+        padding: Padding,
         fingerprint: str,
         space: str,
+        origin: Origin,
     ) -> None:
         self.name, self.fingerprint, self.space = name, fingerprint, space
         self.max_tokens = max_tokens
-        self._tokenizer, self._forward, self._device, self._fixed = tokenizer, forward, device, fixed
+        self.path, self.kind, self.options = origin
+        self._tokenizer, self._forward, self._device = tokenizer, forward, device
+        self._fixed, self._keep = padding != "longest", padding == "keep"
         self._pad = tokenizer.pad_token_id or 0
         self._busy = threading.Lock()
         self.batch, self.workers = _pace(device)
@@ -77,7 +91,7 @@ class TextTower:
             return nothing(present, self.dim, self.token_dim if tokens else None)
         ids, mask = self._pack(self._ids([item for item in items if item and item.strip()]))
         vectors, hidden = self._run(ids, mask)
-        return scatter(present, vectors, hidden if tokens else None, mask.astype(bool))
+        return scatter(present, vectors, hidden if tokens else None, np.logical_or(mask, self._keep))
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
         if not texts:
@@ -109,20 +123,24 @@ class ImageTower:
 
     Args:
         name: What reports call it.
-        processor: A Hugging Face image processor with the Pillow backend.
+        pixels: What the model is given.
         look: The model with its pooling.
         device: Where the model is.
         fingerprint: See :class:`~melink.features.encoder.Encoder`.
         space: See there.
+        origin: What the encoder was made of.
     """
 
     modality: Modality = "image"
 
-    def __init__(self, name: str, processor: Any, look: Look, device: str, fingerprint: str, space: str) -> None:
+    def __init__(
+        self, name: str, pixels: Pixels, look: Look, device: str, fingerprint: str, space: str, origin: Origin
+    ) -> None:
         self.name, self.fingerprint, self.space = name, fingerprint, space
-        self._processor, self._look, self._device = processor, look, device
+        self.path, self.kind, self.options = origin
+        self._pixels, self._look, self._device = pixels, look, device
         self.batch, self.workers = _pace(device)
-        vectors, patches = self._run([Image.new("RGB", (32, 32))])
+        vectors, patches = self._run(pixels.blank())
         self.dim, self.token_dim, self._patches = vectors.shape[-1], patches.shape[-1], patches.shape[1]
 
     def sizes(self, items: Sequence[Any]) -> list[int]:
@@ -138,27 +156,24 @@ class ImageTower:
         present = np.array([item is not None for item in items], dtype=bool)
         if not present.any():
             return nothing(present, self.dim, self.token_dim if tokens else None)
-        vectors, patches = self._run([opened(item) for item in items if item is not None])
+        vectors, patches = self._run(self._pixels([opened(item) for item in items if item is not None]))
         return scatter(present, vectors, patches if tokens else None, np.ones(patches.shape[:2], dtype=bool))
 
-    def _run(self, pictures: list[Image.Image]) -> tuple[np.ndarray, np.ndarray]:
+    def blank(self, tokens: bool = True) -> tuple[Float32[np.ndarray, " d"], Float32[np.ndarray, "t dt"] | None]:
+        """Return the features of a picture whose pixels are all zero, which published code used for a missing one.
+
+        Args:
+            tokens: Also give the patch vectors.
+        """
+        vectors, patches = self._run(self._pixels.blank())
+        return vectors[0], patches[0] if tokens else None
+
+    def _run(self, pixels: Any) -> tuple[np.ndarray, np.ndarray]:
         import torch
 
         with torch.inference_mode():
-            pixels = self._processor(images=pictures, return_tensors="pt")["pixel_values"]
             vectors, patches = self._look(pixels.to(self._device))
             return normalised(vectors.float().cpu().numpy()), patches.float().cpu().numpy()
-
-
-def opened(item: Image.Image | str | Path) -> Image.Image:
-    """Return a picture as RGB, reading it when a path was given.
-
-    Raises:
-        BadImage: The path cannot be decoded.
-    """
-    if not isinstance(item, Image.Image):
-        return load_image(item)
-    return item if item.mode == "RGB" else to_rgb(item)
 
 
 def normalised(vectors: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, "n d"]:

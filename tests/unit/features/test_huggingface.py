@@ -67,6 +67,43 @@ def test_clip_equals_a_plain_call(tiny_clip: Path) -> None:
     assert both.text.max_tokens == 77 and both.text.sizes(["a" * 500]) == [77]
 
 
+def test_padding_kept_as_published_code_kept_it(tiny_clip: Path) -> None:
+    model, tokenizer = CLIPModel.from_pretrained(tiny_clip), AutoTokenizer.from_pretrained(tiny_clip)
+    kept = HFDual(str(tiny_clip), max_tokens=12, pad="keep").text.encode([*TEXTS, None, " "], tokens=True)
+    inputs = tokenizer(TEXTS, padding="max_length", truncation=True, max_length=12, return_tensors="pt")
+    with torch.no_grad():
+        out = model.get_text_features(**inputs)
+    assert kept.tokens is not None and kept.mask is not None and kept.tokens.shape == (5, 12, 32)
+    np.testing.assert_allclose(kept.tokens[:3], out.last_hidden_state.numpy(), atol=1e-5)
+    np.testing.assert_allclose(kept.vectors[:3], unit(out.pooler_output), atol=1e-5)
+    assert kept.mask[:3].all() and not kept.mask[3:].any() and not kept.tokens[3:].any()
+    plain = HFDual(str(tiny_clip), max_tokens=12).text.encode(TEXTS)
+    np.testing.assert_allclose(kept.vectors[:3], plain.vectors, atol=1e-5)
+
+
+def test_pictures_squashed_not_cropped(tiny_clip: Path) -> None:
+    model, processor = CLIPModel.from_pretrained(tiny_clip), CLIPImageProcessorPil.from_pretrained(tiny_clip)
+    squashed = [picture.resize((32, 32), Image.Resampling.LANCZOS) for picture in PICTURES]
+    plain = np.stack([np.asarray(picture, dtype=np.float32) for picture in squashed]) / 255
+    pixels = ((plain - processor.image_mean) / processor.image_std).transpose(0, 3, 1, 2)
+    with torch.no_grad():
+        expected = unit(model.get_image_features(torch.tensor(pixels, dtype=torch.float32)).pooler_output)
+    found = HFDual(str(tiny_clip), resize="squash").image.encode(PICTURES).vectors
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.abs(found - HFDual(str(tiny_clip)).image.encode(PICTURES).vectors).max() > 1e-3
+
+
+def test_a_blank_picture(tiny_clip: Path, tiny_vit: Path) -> None:
+    model = CLIPModel.from_pretrained(tiny_clip)
+    with torch.no_grad():
+        out = model.get_image_features(torch.zeros(1, 3, 32, 32))
+    vector, patches = HFDual(str(tiny_clip)).image.blank()
+    np.testing.assert_allclose(vector, unit(out.pooler_output)[0], atol=1e-5)
+    np.testing.assert_allclose(patches, out.last_hidden_state[0].numpy(), atol=1e-5)
+    vector, none = HFImage(str(tiny_vit)).blank(tokens=False)
+    assert vector.shape == (32,) and none is None
+
+
 def test_siglip_pads_every_text_to_the_limit(tiny_bert: Path, tmp_path: Path) -> None:
     tokenizer = BertTokenizer.from_pretrained(tiny_bert, model_max_length=16)
     text = {

@@ -60,6 +60,36 @@ def test_rows_can_be_chosen(tmp_path: Path, bert: HFText) -> None:
     assert table.tokens([])[0].shape == (0, 0, 32)
 
 
+def test_tokens_can_be_cut_and_kept_in_16_bits(tmp_path: Path, bert: HFText) -> None:
+    table = FeatureStore(tmp_path).encode(bert, TEXTS, tokens=True)
+    whole, mask = table.tokens()
+    assert table.lengths().tolist() == mask.sum(1).tolist() and table.lengths([2, 1]).tolist() == [mask[2].sum(), 0]
+    half, same = table.tokens(dtype=np.float16)
+    assert half.dtype == np.float16 and (half == whole).all() and (same == mask).all()
+    cut, cut_mask = table.tokens([2, 5, 1], most=4)
+    assert (cut == whole[[2, 5, 1], :4]).all() and cut_mask.sum(1).tolist() == [4, 3, 0]
+    assert table.tokens([5], most=99)[0].shape == (1, 3, 32)
+    assert table.tokens([2], most=0)[0].shape == (1, 0, 32)
+
+
+def test_tokens_of_many_shards(tmp_path: Path, bert: HFText) -> None:
+    """Rows in any order, from shards written one after another, are what the encoder gave."""
+    texts = [f"{n} " + "word" * (n % 5) for n in range(24)]
+    for start in range(0, 24, 4):
+        FeatureStore(tmp_path).encode(bert, texts[start : start + 4], tokens=True)
+    store = FeatureStore(tmp_path)
+    table = store.encode(bert, [*texts, None], tokens=True)
+    assert table.encoded == 0 and len(list(tmp_path.glob("*/*.safetensors"))) == 6
+    rows = np.random.default_rng(0).integers(0, 25, 60)
+    direct = bert.encode([[*texts, None][row] for row in rows], tokens=True)
+    tokens, mask = table.tokens(rows)
+    np.testing.assert_allclose(tokens, direct.tokens, atol=2e-3)
+    assert direct.mask is not None and (mask == direct.mask).all() and not tokens[~mask].any()
+    np.testing.assert_allclose(table.vectors(rows), direct.vectors, atol=1e-3)
+    one_by_one = [table.tokens([row])[0][0] for row in rows]
+    assert all((tokens[n][: len(own)] == own).all() for n, own in enumerate(one_by_one))
+
+
 def test_second_run_encodes_nothing(tmp_path: Path, bert: HFText) -> None:
     first = FeatureStore(tmp_path)
     assert first.lacking(bert, TEXTS) == 3
