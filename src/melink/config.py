@@ -13,9 +13,9 @@ from melink.errors import ConfigError
 
 
 class Config(BaseModel):
-    """Base of every run file: frozen, and an unknown key is an error."""
+    """Base of every run file: frozen, an unknown key is an error, and errors show no values (one may be a secret)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     @model_validator(mode="before")
     @classmethod

@@ -31,6 +31,8 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "names": "melink.methods.names:NamesMethod",
         "zeroshot": "melink.methods.zeroshot:ZeroShot",
         "biencoder": "melink.methods.biencoder:BiEncoder",
+        "mimic": "melink.methods.mimic:Mimic",
+        "melov": "melink.methods.melov:Melov",
     },
     "reranker": {},
     "dataset": {
@@ -41,7 +43,13 @@ TABLES: Final[dict[str, dict[str, str]]] = {
 }
 
 
-EXTRAS: Final = {"torch": "models", "transformers": "models", "safetensors": "models", "accelerate": "train"}
+EXTRAS: Final = {
+    "torch": "models",
+    "transformers": "models",
+    "safetensors": "models",
+    "accelerate": "train",
+    "openai": "llm",
+}
 """Optional package → the extra that brings it."""
 
 

@@ -1,0 +1,1 @@
+"""Looking again at the top few: the language-model client, prompts and choices among offered ids."""
