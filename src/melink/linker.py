@@ -23,6 +23,8 @@ from melink.features.store import FeatureStore
 from melink.kb.store import KnowledgeBase
 from melink.kb.view import EntityView
 from melink.methods.base import Context, Method, Need, Parts, total
+from melink.methods.pairwise import Pairwise
+from melink.ranking.rank import rank
 from melink.records import Link, Mention, Scored
 from melink.runs import OWN, Run, copy_own, read_run, write_run
 
@@ -89,6 +91,18 @@ class Linker:
         """Return the fused candidates of a batch, ``k`` of each mention (as the run says when None)."""
         return fused(self.generators, mentions, k or self.run.k)
 
+    def whole(self, mentions: Sequence[Mention], k: int | None = None, shortlist: int | None = None) -> Candidates:
+        """Return the ``k`` best of the whole knowledge base for each mention, in place of generators' candidates.
+
+        Args:
+            mentions: Any number.
+            k: How many; as the run says when None.
+            shortlist: Approximately, by a shortlist of so many (:mod:`melink.ranking.shortlist`).
+        """
+        found = rank(self.method, self.kb, mentions, k or self.run.k, shortlist=shortlist, sample=0)
+        ids = self.kb.view().ids
+        return Candidates(tuple(tuple(ids[row] for row in rows if row >= 0) for rows in found.rows))
+
     def rank(self, mentions: Sequence[Mention], candidates: Candidates, top: int) -> list[Link]:
         """Score given candidates of a batch, rank them, and say how sure and why."""
         board = self.board(mentions, candidates)
@@ -98,13 +112,23 @@ class Linker:
         """Score given candidates of a batch; equal scores are ordered by id."""
         view = self.kb.take(candidates.union())
         column = {id: place for place, id in enumerate(view.ids)}
-        parts = self.method.score(self.method.mentions(mentions), self.method.entities(view))
+        parts = self._parts(mentions, view, [[column[id] for id in ids] for ids in candidates.ids])
         scores = total(parts)
         ranked = []
         for own, ids in zip(scores, candidates.ids, strict=True):
             order = sorted((column[id] for id in ids), key=lambda c: (-own[c], view.ids[c]))
             ranked.append(np.asarray(order, dtype=np.int64))
         return Board(view, parts, scores, ranked, candidates.sources)
+
+    def _parts(self, mentions: Sequence[Mention], view: EntityView, columns: Sequence[Sequence[int]]) -> Parts:
+        """Score each mention's own columns; a method that scores all pairs at the same price scores all."""
+        ours, theirs = self.method.mentions(mentions), self.method.entities(view)
+        if not isinstance(self.method, Pairwise):
+            return self.method.score(ours, theirs)
+        where = np.zeros((len(mentions), len(view)), dtype=bool)
+        for row, own in zip(where, columns, strict=True):
+            row[own] = True
+        return self.method.score(ours, theirs, where)
 
     def _answer(self, board: Board, m: int, mention: Mention, top: int) -> Link:
         columns = board.ranked[m]
@@ -173,9 +197,14 @@ def _encoders(run: Run, needs: frozenset[Need], wants_dense: bool) -> tuple[Enco
     wants_text = wants_dense or bool(needs & {Need.TEXT_GLOBAL, Need.TEXT_TOKENS})
     wants_image = bool(needs & {Need.IMAGE_GLOBAL, Need.IMAGE_PATCHES})
     if run.encoder is not None and (wants_text or wants_image):
-        both = load_pair(run.encoder)
+        both = load_pair(run.located(run.encoder))
+        for side in both if run.encoder.startswith(OWN) else ():
+            side.name = f"{OWN}encoder {side.modality}"  # wherever the run lies
         return (both[0] if wants_text else None), (both[1] if wants_image else None)
     text = load_text(run.located(run.text_encoder)) if wants_text and run.text_encoder else None
     if text is not None and str(run.text_encoder).startswith(OWN):
         text.name = f"{OWN}encoder"  # wherever the run lies
-    return text, (load_image(run.image_encoder) if wants_image and run.image_encoder else None)
+    image = load_image(run.located(run.image_encoder)) if wants_image and run.image_encoder else None
+    if image is not None and str(run.image_encoder).startswith(OWN):
+        image.name = f"{OWN}image-encoder"
+    return text, image

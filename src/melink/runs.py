@@ -106,15 +106,16 @@ def _reads_text(method: str) -> bool:
 
 
 def copy_own(run: Run, path: str | Path) -> None:
-    """Copy what a run directory holds beside ``config.json`` and its card: tensors and a tuned encoder."""
+    """Copy what a run directory holds beside ``config.json`` and its card: tensors and tuned encoders."""
     folder = Path(path)
     if run.folder is None or (folder.exists() and folder.samefile(run.folder)):
         return
     folder.mkdir(parents=True, exist_ok=True)
-    if (run.folder / "model.safetensors").is_file():
-        shutil.copyfile(run.folder / "model.safetensors", folder / "model.safetensors")
-    if (run.folder / "encoder").is_dir():
-        shutil.copytree(run.folder / "encoder", folder / "encoder", dirs_exist_ok=True)
+    for file in run.folder.glob("*.safetensors"):
+        shutil.copyfile(file, folder / file.name)
+    for name in ("encoder", "image-encoder"):
+        if (run.folder / name).is_dir():
+            shutil.copytree(run.folder / name, folder / name, dirs_exist_ok=True)
 
 
 def write_run(run: Run, path: str | Path, paper: str) -> None:

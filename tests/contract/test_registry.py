@@ -20,6 +20,7 @@ from melink.kb.store import KnowledgeBase
 from melink.linker import assemble
 from melink.methods.base import Context, Method, Need, total
 from melink.methods.confidence import Confidence
+from melink.methods.pairwise import Pairwise
 from melink.methods.trainable import Batch
 from melink.records import Entity, Mention, Triple
 from melink.runs import Run, read_run
@@ -99,12 +100,14 @@ def test_a_method_has_the_shape(name: str, context: Context, picture: Draw) -> N
         assert not np.isinf(values).any()
     scores = total(parts)
     assert np.isfinite(scores).all()
-    assert scores[0].argmax() == 0
+    if not isinstance(method, Pairwise):  # random units say nothing yet
+        assert scores[0].argmax() == 0
+    off = 3e-4 if isinstance(method, Pairwise) else 0.0  # sums of 32-bit products, of about 100 in all
     for row, mention in enumerate(mentions):
         alone = total(method.score(method.mentions([mention]), method.entities(view)))
-        np.testing.assert_array_equal(alone[0], scores[row])
+        np.testing.assert_allclose(alone[0], scores[row], rtol=0, atol=off)
         some = total(method.score(method.mentions([mention]), method.entities(view.take(np.array([2, 0])))))
-        np.testing.assert_array_equal(some[0], scores[row, [2, 0]])
+        np.testing.assert_allclose(some[0], scores[row, [2, 0]], rtol=0, atol=off)
     renamed = total(method.score(method.mentions([replace(m, id="x") for m in mentions]), method.entities(view)))
     np.testing.assert_array_equal(renamed, scores)  # ids of some benchmarks give gold away
     assert isinstance(method.explain(mentions[0], view.entity(0)), dict)

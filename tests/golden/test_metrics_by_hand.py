@@ -12,7 +12,7 @@ from melink.errors import InputError
 from melink.evaluate.bootstrap import intervals
 from melink.evaluate.metrics import summarise
 from melink.evaluate.nil import auroc, nil_figures
-from melink.evaluate.ranks import rank_of
+from melink.ranking.ranks import rank_of
 
 
 def test_the_figures_of_five_mentions_worked_by_hand():

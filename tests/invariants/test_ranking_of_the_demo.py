@@ -11,12 +11,12 @@ import pytest
 
 from melink.candidates.base import Candidates
 from melink.demo.run import Demo
-from melink.evaluate import run as evaluation
 from melink.evaluate.run import outcomes, rank_candidates, rank_full
 from melink.kb.store import KnowledgeBase
 from melink.linker import Linker, assemble
 from melink.methods.base import Parts, total
 from melink.methods.confidence import Confidence
+from melink.ranking import full as full_pass
 from melink.records import NIL, Entity, Labelled, Mention
 from melink.runs import Run
 
@@ -62,8 +62,8 @@ def test_chunks_and_blocks_change_nothing(
     demo: Demo, samples: list[Labelled], monkeypatch: pytest.MonkeyPatch, chunk: int, block: int
 ) -> None:
     whole = rank_full(demo.linker, samples)
-    monkeypatch.setattr(evaluation, "CHUNK", chunk)
-    monkeypatch.setattr(evaluation, "BLOCK", block)
+    monkeypatch.setattr(full_pass, "CHUNK", chunk)
+    monkeypatch.setattr(full_pass, "BLOCK", block)
     assert rank_full(demo.linker, samples) == whole
 
 

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from melink.errors import InputError
 from melink.evaluate.metrics import summarise
-from melink.evaluate.ranks import RankCounter, TopK, rank_of
+from melink.ranking.ranks import RankCounter, TopK, rank_of
 
 SCORES = st.sampled_from([0.0, 0.25, 0.5, 1.0, -1.0, float("nan"), float("-inf"), float("inf")])
 TIES = ("mean", "optimistic", "pessimistic")

@@ -30,6 +30,7 @@ ORDER = (
     ("features",),
     ("candidates",),
     ("methods",),
+    ("ranking",),
     ("rerank",),
     ("links", "runs"),
     ("linker",),

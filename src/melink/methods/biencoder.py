@@ -46,14 +46,13 @@ from melink.kb.view import EntityView
 from melink.methods.base import Context, Need, Parts
 from melink.methods.confidence import Confidence
 from melink.methods.gather import gather_rows, share
+from melink.methods.name_curve import KNOTS, NameCurve
 from melink.methods.names import entity_names, name_evidence
 from melink.methods.tensors import read_tensors, write_tensors
 from melink.methods.trainable import Batch, Step
 from melink.methods.triple_score import TripleScorer
 from melink.records import Entity, Mention
 
-KNOTS: Final = 10
-"""Pieces of the name curve."""
 SHARPNESS: Final = 12.5
 """e^τ at the start, the reciprocal of zeroshot's temperature."""
 PAIRS: Final = {
@@ -124,25 +123,6 @@ class Head(nn.Module):
         """Return the vectors, of length 1; a zero vector, which stands for nothing read, stays zero."""
         there = (x != 0).any(dim=-1, keepdim=True)
         return F.normalize(x if self.body is None else x + self.body(x), dim=-1) * there
-
-
-class NameCurve(nn.Module):
-    """A rising piecewise-linear function of the name similarity; 0 at 0."""
-
-    def __init__(self, total: float) -> None:
-        super().__init__()
-        slope = torch.tensor(total / KNOTS)
-        self.raw = nn.Parameter(torch.log(torch.expm1(slope)).repeat(KNOTS))
-
-    def forward(self, similarity: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
-        """Return the contribution of each similarity in 0–1."""
-        return torch.stack(
-            [rise * ((similarity - k / KNOTS) * KNOTS).clamp(0, 1) for k, rise in enumerate(F.softplus(self.raw))]
-        ).sum(0)
-
-    def points(self) -> Float64[np.ndarray, " k"]:
-        """Return its values at 0, 1/K … 1."""
-        return np.concatenate([[0.0], np.cumsum(F.softplus(self.raw.detach().double()).cpu().numpy())])
 
 
 class Inputs(NamedTuple):

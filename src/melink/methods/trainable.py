@@ -51,6 +51,10 @@ class Step(NamedTuple):
 class Trainable(Protocol):
     """A method that can be trained.
 
+    It may also have ``refresh(prepared)``, called with the training mentions before the first step and before each
+    validation, for what it keeps of them beside its weights; and ``plan``, its own defaults of
+    :class:`melink.train.plan.Plan`.
+
     Attributes:
         module: Called with what :meth:`collate` gives; returns a :class:`Step`. Its parameters that require
             gradients are trained.

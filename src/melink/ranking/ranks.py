@@ -36,7 +36,7 @@ def rank_of(scores: Float[np.ndarray, " n"], gold: int, ties: Ties = "mean") -> 
     clean = np.where(np.isnan(scores), -np.inf, scores)
     better = int(np.count_nonzero(clean > clean[gold]))
     equal = int(np.count_nonzero(clean == clean[gold])) - 1
-    return 1 + better + equal * _share(ties)
+    return 1 + better + equal * share_of(ties)
 
 
 class RankCounter:
@@ -86,7 +86,7 @@ class RankCounter:
         Raises:
             InputError: An unknown tie rule.
         """
-        ranks: np.ndarray = 1.0 + self._greater + self._equal * _share(ties)
+        ranks: np.ndarray = 1.0 + self._greater + self._equal * share_of(ties)
         return np.where(self._seen, ranks, np.nan)
 
 
@@ -177,7 +177,12 @@ def _same(again: np.ndarray, before: np.ndarray) -> None:
         )
 
 
-def _share(ties: str) -> float:
+def share_of(ties: str) -> float:
+    """Return how much of each tie counts before gold.
+
+    Raises:
+        InputError: An unknown tie rule.
+    """
     if ties not in _SHARE:
         raise InputError(f"unknown tie rule {ties!r}", f"choose one of: {', '.join(get_args(Ties))}")
     return _SHARE[ties]

@@ -1,0 +1,1 @@
+"""Ranking a whole knowledge base: exactly, in bounded memory, without scoring what cannot win."""
