@@ -23,12 +23,13 @@ does: padding takes part, everything exists.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+
+from melink.methods.blocks import by_length
 
 FAR: Final = -1e9
 """Added to padding's attention: finite, so that a row of padding alone is no NaN."""
@@ -308,9 +309,9 @@ class Matcher(nn.Module):
         cross = image
         rows, columns = (torch.nonzero(side.seen, as_tuple=True)[0] for side in (mentions, entities))
         if len(rows) and len(columns):
-            some, others = picked(mentions, rows), picked(entities, columns)
+            some, others = only(mentions, rows), only(entities, columns)
             found, fused = self.vdlu(some, others), some.fused @ others.fused.T
-            if len(rows) == both.shape[0] and len(columns) == both.shape[1]:
+            if both.shape == found.shape:
                 return found, fused, both
             places = rows[:, None], columns[None]
             image, cross = image.index_put(places, found), cross.index_put(places, fused)
@@ -333,7 +334,8 @@ class Matcher(nn.Module):
 
     def _text(self, read: Read) -> tuple[Tensor, Tensor, Tensor]:
         mask, tokens = (torch.ones_like(read.mask) if self.quirks else read.mask), read.tokens
-        order = torch.argsort(~mask, dim=1, stable=True)  # real tokens first: blocks are cut by how many there are
+        # real tokens first: blocks are cut by how many there are; not every CUDA sorts booleans
+        order = torch.argsort((~mask).byte(), dim=1, stable=True)
         mask, tokens = mask.gather(1, order), tokens.take_along_dim(order[..., None], 1)
         tokens = torch.where(mask[..., None], tokens, 0.0)  # garbage in padding may be NaN
         return self.norm_text(read.text), self.norm_token(tokens), mask
@@ -384,17 +386,9 @@ def picked(terms: Terms, rows: Tensor) -> Terms:
     return type(terms)(*(Key(x.k[rows], x.u[rows]) if isinstance(x, Key) else x[rows] for x in terms))
 
 
-def by_length(lengths: Tensor, room: int) -> Iterator[tuple[Tensor, int]]:
-    """Cut items, sorted by length, into blocks of at most ``room`` tokens, padding included, and at least one item.
-
-    Yields:
-        Rows of a block, and its longest length, at least 1.
-    """
-    lengths, order = (x.cpu() for x in torch.sort(lengths, stable=True))
-    start = 0
-    while start < len(order):
-        size = max(1, room // max(1, int(lengths[start])))
-        longest = int(lengths[min(start + size, len(order)) - 1])
-        stop = min(start + max(1, room // max(1, longest)), len(order))
-        yield order[start:stop], max(1, int(lengths[stop - 1]))
-        start = stop
+def only(terms: Terms, rows: Tensor) -> Terms:
+    """Return the terms with those of pictures for some rows alone."""
+    if len(rows) == len(terms.seen):
+        return terms
+    key = Key(terms.asking.k[rows], terms.asking.u[rows])
+    return terms._replace(asked=terms.asked[rows], asking=key, fused=terms.fused[rows])

@@ -41,7 +41,8 @@ from melink.kb.view import EntityView
 from melink.methods.base import Context
 from melink.methods.gather import share
 from melink.methods.matcher import Absent, Matcher, MentionTerms, Read, Seen
-from melink.methods.mimic import Inputs, MentionSide, Mimic, MimicSettings, Net, Prepared
+from melink.methods.mimic import Inputs, Mimic, MimicSettings, Net, Prepared
+from melink.methods.mimic_bounds import MentionSide
 from melink.methods.neighbours import Bank, read_bank, write_bank
 from melink.methods.optimise import BRANCHES, Optimised, Optimiser, OptimiseSettings
 from melink.methods.trainable import Batch
@@ -183,7 +184,7 @@ class Melov(Mimic):
             found = self._own.optimised(read, keys)
             terms = self._own.matcher.mention(read, Seen(found.whole, found.patches, found.seen))
         self._shares = dict(zip(map(_asked, mentions), found.weights.cpu().numpy(), strict=True))
-        return MentionSide(self._named((mention.surface,) for mention in mentions), terms)
+        return MentionSide(self.named((mention.surface,) for mention in mentions), terms)
 
     def explain(self, mention: Mention, entity: Entity) -> dict[str, Any]:
         """Say what the mention's picture was made of, in shares; and name the alias that matched."""
@@ -217,13 +218,18 @@ class Melov(Mimic):
         Args:
             prepared: What :meth:`prepare` made of the training mentions.
         """
-        if not self._graph:
+        if not isinstance(self.module, MelovNet):
             return
         net, first = self._own, self._training is None
         self._training, training = prepared, net.training
+        net.optimiser.taught.fill_(len(prepared.pictured) > 0)
+        if first and not len(prepared.pictured):
+            _log.warning("no training mention has a picture: there is nothing to learn pictures from, this is mimic")
+        if not self._graph:
+            return
         net.bank = net.eval().new_bank(self._pictured(prepared))
         net.train(training)
-        if first and not len(net.bank.text):
+        if first and len(prepared.pictured) and not len(net.bank.text):
             _log.warning("no training mention has a picture: nobody can hear from neighbours, as with intra=false")
 
     def _pictured(self, prepared: Known) -> Iterator[tuple[Read, Tensor]]:

@@ -19,8 +19,6 @@ rising curve of the name similarity to S (:mod:`melink.methods.name_curve`); the
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,22 +39,16 @@ from melink.kb.view import EntityView
 from melink.methods.base import Context, Need, Parts
 from melink.methods.confidence import Confidence
 from melink.methods.gather import share
-from melink.methods.hull import between, hull_of
 from melink.methods.matcher import (
     Absent,
-    EntityTerms,
     Matcher,
     MentionTerms,
     Read,
     Scores,
-    halved,
-    picked,
-    squares,
-    there,
 )
+from melink.methods.mimic_bounds import Bounded, EntitySide, MentionSide
 from melink.methods.name_curve import KNOTS, NameCurve
 from melink.methods.names import entity_names, name_evidence
-from melink.methods.pairwise import Bounds
 from melink.methods.reading import Tables, TokenReader, first_images
 from melink.methods.tensors import read_tensors, write_tensors
 from melink.methods.trainable import Batch, Step
@@ -76,8 +68,8 @@ class MimicSettings(Config):
         most_triples: Facts in ``{triples}``.
         tokens: Tokens read of each text.
         width: Of the units (d).
-        sharpness: What a cosine of 1 between the text vectors is worth in S_T before training: the gain that their
-            layer norm starts with. None starts with a gain of 1, as the paper does with encoders that are tuned.
+        sharpness: What a cosine of 1 between the text vectors is worth in S before training, of pairs without
+            pictures: the gain that their layer norm starts with. None starts with a gain of 1, as in the paper.
         absent: What S is where a side has no picture; see :mod:`melink.methods.matcher`.
         names: Add name evidence.
         tune: How many of the encoders' last blocks are trained, ``all``, or 0 for cached features.
@@ -172,23 +164,7 @@ class Prepared:
     names: list[tuple[str, ...]]
 
 
-class MentionSide(NamedTuple):
-    """Mentions at inference."""
-
-    names: NameSide | None
-    terms: MentionTerms
-
-
-class EntitySide(NamedTuple):
-    """Entities at inference; ``gained`` and ``fixed`` are those of :meth:`~melink.methods.matcher.TGLU.weighed`."""
-
-    names: NameSide | None
-    terms: EntityTerms
-    gained: Float[Tensor, "n d"]
-    fixed: Float[Tensor, " n"]
-
-
-class Mimic:
+class Mimic(Bounded):
     """Scores by three units over text and picture."""
 
     name: ClassVar[str] = "mimic"
@@ -197,10 +173,9 @@ class Mimic:
         {Need.TEXT_GLOBAL, Need.TEXT_TOKENS, Need.IMAGE_GLOBAL, Need.IMAGE_PATCHES}
     )
     trains: ClassVar[bool] = True
-    heavy: ClassVar[frozenset[str]] = frozenset({"queries"})
-    remainder: ClassVar[frozenset[str]] = frozenset({"queries", "whole", "mask", "seen"})
     plan: ClassVar[dict[str, Any]] = {"epochs": 4, "batch": 128, "lr": 1e-5, "head_lr": 1e-3, "weight_decay": 1e-4}
     Settings: ClassVar[type[MimicSettings]] = MimicSettings
+    config: MimicSettings
 
     def __init__(self, context: Context, config: MimicSettings) -> None:
         check(config.mention_template, MENTION_FIELDS, "mention_template")
@@ -220,7 +195,8 @@ class Mimic:
         whole, patch = (image.dim, image.token_dim) if image is not None else (None, None)
         matcher = Matcher(text.dim, text.token_dim, whole, patch, config.width, config.absent, quirks)
         if config.sharpness is not None:
-            nn.init.constant_(matcher.norm_text.weight, (2 * config.sharpness / text.dim) ** 0.5)
+            parts = 3 if matcher.pictures and config.absent == "neutral" else 1
+            nn.init.constant_(matcher.norm_text.weight, (2 * parts * config.sharpness / text.dim) ** 0.5)
         return Net(matcher, config.names)
 
     @classmethod
@@ -260,6 +236,11 @@ class Mimic:
         return found
 
     @property
+    def matcher(self) -> Matcher:
+        """The matcher, as trained."""
+        return self._net.matcher
+
+    @property
     def _net(self) -> Net:
         net: Any = self.module
         return net  # type: ignore[no-any-return]
@@ -269,7 +250,7 @@ class Mimic:
         tables = self.reader.tables(self.read_mentions(mentions), [mention.image for mention in mentions])
         with torch.inference_mode():
             terms, _ = self._net.mentions(self.reader.read(tables, device=self.device))
-        return MentionSide(self._named((mention.surface,) for mention in mentions), terms)
+        return MentionSide(self.named((mention.surface,) for mention in mentions), terms)
 
     def entities(self, view: EntityView) -> EntitySide:
         """Prepare a chunk of entities."""
@@ -290,7 +271,7 @@ class Mimic:
             else:
                 for m in range(len(where)):
                     rows = torch.from_numpy(np.flatnonzero(where[m])).to(self.device)
-                    some = picked(entities.terms, rows)
+                    some = entities.terms._replace(queries=entities.terms.queries[rows], mask=entities.terms.mask[rows])
                     text[m, rows] += tglu.pairs(mentions.terms, m, some, entities.gained[rows]) / 2
             shares = self._net.matcher.shares(Scores(text, *self._net.matcher.visual(mentions.terms, entities.terms)))
         parts = {"text": _rounded(shares.text)}
@@ -299,114 +280,23 @@ class Mimic:
             parts["image"] = np.where(exists, _rounded(shares.image), np.float32(np.nan))
             parts["cross"] = np.where(exists, _rounded(shares.cross), np.float32(np.nan))
         if mentions.names is not None and entities.names is not None:
-            parts["name"] = np.round(self._curved(mentions.names, entities.names), 4)
+            parts["name"] = np.round(self.curved(mentions.names, entities.names), 4)
         return parts
 
     def explain(self, mention: Mention, entity: Entity) -> dict[str, Any]:
         """Name the alias that matched."""
         return name_evidence(mention, entity) if self.config.names else {}
 
-    def _named(self, names: Any) -> NameSide | None:
+    def named(self, names: Any) -> NameSide | None:
+        """Return one side's names; None when they play no part."""
         return self._names.side(names) if self.config.names else None
 
-    def _curved(self, mentions: NameSide, entities: NameSide) -> Float32[np.ndarray, "m n"]:
+    def curved(self, mentions: NameSide, entities: NameSide) -> Float32[np.ndarray, "m n"]:
+        """Return name evidence."""
         assert self._net.names is not None
         curve = self._net.names.points()
         found: np.ndarray = np.interp(self._names.score(mentions, entities), np.arange(KNOTS + 1) / KNOTS, curve)
         return found.astype(np.float32)
-
-    # Ranking a whole knowledge base: what melink.ranking asks for.
-
-    def fingerprint(self) -> str:
-        """Hash what the terms of entities depend on."""
-        digest = hashlib.sha256()
-        for name, value in sorted(self._net.matcher.state_dict().items()):
-            digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
-        encoders = [each.fingerprint for each in (self.reader.text, self.reader.image) if each is not None]
-        settings = self.config.model_dump(mode="json", exclude={"confidence", "names", "absent", "mention_template"})
-        digest.update(json.dumps([encoders, settings], sort_keys=True).encode())
-        return digest.hexdigest()
-
-    def terms(self, view: EntityView) -> EntityTerms:
-        """Return the terms of a chunk of entities, in 16 bits."""
-        tables = self.reader.tables(self.read_entities(view), first_images(view))
-        with torch.inference_mode():
-            terms = self._net.matcher.entity(self.reader.read(tables, device=self.device))
-            room = self.config.tokens - terms.mask.shape[1]
-            queries, mask = F.pad(terms.queries, (0, 0, 0, room)), F.pad(terms.mask, (0, room))
-            return halved(terms._replace(queries=queries, mask=mask))
-
-    def revived(self, terms: EntityTerms, view: EntityView | None) -> EntitySide:
-        """Return what :meth:`score` takes, from terms as they are kept."""
-        with torch.inference_mode():
-            full = halved(terms, torch.float32, self.device)
-            names = self._named(entity_names(view)) if view is not None else None
-            return EntitySide(names, full, *self._net.matcher.tglu.weighed(full.whole))
-
-    def taken(self, mentions: MentionSide, places: Sequence[int]) -> MentionSide:
-        """Return the sides of some mentions, without names."""
-        return MentionSide(None, picked(mentions.terms, torch.tensor(places, device=self.device)))
-
-    def roughly(self, mentions: MentionSide, entities: EntitySide) -> Float[Tensor, "m n"]:
-        """Return the total without what attention and the DUALs say."""
-        with torch.inference_mode():
-            text, both = self._text(mentions, entities), mentions.terms.seen[:, None] & entities.terms.seen[None]
-            if not both.any():
-                return self._total(mentions, entities, Scores(text, text * 0, text * 0, both))
-            cross = mentions.terms.fused @ entities.terms.fused.T
-            image = torch.zeros_like(text) if self.config.absent == "average" else self._net.matcher.neutral[0]
-            return self._total(mentions, entities, Scores(text, image, cross, both))
-
-    def bounded(self, mentions: MentionSide, entities: EntitySide) -> Bounds:
-        """Return the total without attention's say, and how large that can be: a layer norm has a fixed length."""
-        with torch.inference_mode():
-            matcher, text = self._net.matcher, self._text(mentions, entities)
-            scores = Scores(text, *matcher.visual(mentions.terms, entities.terms))
-            reach = (squares(entities.gained) * matcher.d).sqrt() / 2
-            both = scores.both if bool(mentions.terms.seen.any()) else scores.both[:1]
-            return Bounds(self._total(mentions, entities, scores), reach[None] * self._portion(both))
-
-    def tightened(self, mentions: MentionSide, m: int, entities: EntitySide) -> tuple[Tensor, Tensor]:
-        """Return the range of attention's say, by the hull of the mention's values (:mod:`melink.methods.hull`)."""
-        with torch.inference_mode():
-            values = mentions.terms.values[m, mentions.terms.mask[m]]
-            if not len(values):
-                nothing = entities.gained.new_zeros(len(entities.gained))
-                return nothing, nothing
-            low, high = between(entities.gained @ values.T, hull_of(values, self._net.matcher.tglu.norm.eps))
-            share = self._portion(mentions.terms.seen[m] & entities.terms.seen) / 2 * entities.terms.mask.any(1)
-            return low * share, high * share
-
-    def exactly(self, mentions: MentionSide, m: int, entities: EntitySide) -> Float[Tensor, " k"]:
-        """Return attention's say for one mention and some entities."""
-        with torch.inference_mode():
-            found = self._net.matcher.tglu.pairs(mentions.terms, m, entities.terms, entities.gained)
-            return found / 2 * self._portion(mentions.terms.seen[m] & entities.terms.seen)
-
-    def densely(self, mentions: MentionSide, entities: EntitySide) -> Float[Tensor, "m n"]:
-        """Return attention's say for all pairs."""
-        with torch.inference_mode():
-            local = self._net.matcher.tglu.local(mentions.terms, entities.terms, entities.gained)
-            return local / 2 * self._portion(mentions.terms.seen[:, None] & entities.terms.seen[None])
-
-    def _total(self, mentions: MentionSide, entities: EntitySide, scores: Scores) -> Float[Tensor, "m n"]:
-        total = self._net.matcher.combine(scores)
-        if mentions.names is None or entities.names is None:
-            return total
-        return total + torch.from_numpy(self._curved(mentions.names, entities.names)).to(total)
-
-    def _text(self, mentions: MentionSide, entities: EntitySide) -> Float[Tensor, "m n"]:
-        return (mentions.terms.text @ entities.terms.text.T + self._fixed(mentions, entities)) / 2
-
-    def _fixed(self, mentions: MentionSide, entities: EntitySide) -> Float[Tensor, "m n"]:
-        return entities.fixed * there(mentions.terms, entities.terms)
-
-    def _portion(self, both: Tensor) -> Tensor:
-        """Return what share of S_T counts."""
-        if not self._net.matcher.pictures:
-            return torch.ones_like(both, dtype=torch.float32)
-        third = torch.tensor(1 / 3, device=both.device)
-        return third.expand(both.shape) if self.config.absent == "neutral" else torch.where(both, third, 1.0)
 
     # Training: places into cached features or the inputs of tuned encoders, then one forward.
 

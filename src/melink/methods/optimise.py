@@ -189,6 +189,10 @@ class Optimiser(nn.Module):
         tokens: How many tokens of a mention are read; more are left out.
         patches: P, patches of a picture.
         settings: See :class:`OptimiseSettings`.
+
+    Attributes:
+        taught: Whether anybody has shown the generator a picture. What it makes up before that is noise, and is left
+            out.
     """
 
     def __init__(
@@ -203,6 +207,7 @@ class Optimiser(nn.Module):
         graph = Neighbours(d, s.layers, s.similarity, tau, s.softness, s.rho, s.normalise, s.neighbours)
         self.neighbours = graph if s.intra else None
         self.fuse, self.fuse_local = Fusion(d, s.inter, s.intra), Fusion(d, s.inter, s.intra)
+        self.register_buffer("taught", torch.ones((), dtype=torch.bool))
 
     def forward(
         self,
@@ -236,7 +241,7 @@ class Optimiser(nn.Module):
         shown, shown_local, heard = None, None, torch.zeros_like(there)
         if self.neighbours is not None:
             shown, shown_local, heard = self.neighbours(text, whole, patches, there, bank, keys)
-        always = torch.full_like(there, generated is not None)
+        always = torch.full_like(there, generated is not None) & self.taught
         exists = torch.stack([there, always, heard], dim=1)
         fused, weights = self.fuse([whole, generated, shown], exists)
         pooled = self.settings.local_weights == "mention"

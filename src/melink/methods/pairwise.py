@@ -38,11 +38,13 @@ class Pairwise(Protocol):
         device: Where it computes.
         heavy: Fields of the terms that only the remainder needs, each with more than one number for an entity.
         remainder: Fields that it needs; the others may come empty.
+        refining: Fields that :meth:`refined` needs, likewise.
     """
 
     device: str
     heavy: frozenset[str]
     remainder: frozenset[str]
+    refining: frozenset[str]
 
     def fingerprint(self) -> str:
         """Hash everything that the terms of an entity depend on, beside the entity."""
@@ -59,11 +61,11 @@ class Pairwise(Protocol):
     def score(self, mentions: Any, entities: Any, where: Bool[np.ndarray, "m n"] | None = None) -> Parts:
         """Return weighted part scores, as :meth:`~melink.methods.base.Method.score`; only ``where`` they matter."""
 
-    def taken(self, mentions: Any, places: Sequence[int]) -> Any:
-        """Return the sides of some mentions, without names."""
-
     def roughly(self, mentions: Any, entities: Any) -> Float[Tensor, "m n"]:
         """Return the part of the total that is a product of vectors: what a shortlist is found by."""
+
+    def refined(self, mentions: Any, m: int, entities: Any) -> tuple[Float[Tensor, " k"], Float[Tensor, " k"]]:
+        """Return what the middle has beyond :meth:`roughly`, and the reach, of one mention with some entities."""
 
     def bounded(self, mentions: Any, entities: Any) -> Bounds:
         """Return middle and reach of all pairs."""

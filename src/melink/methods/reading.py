@@ -41,6 +41,9 @@ class TokenReader:
         tokens: Tokens of a text that are read; the rest is cut.
         quirks: As published code does: features of an empty picture where there is none, padding among the tokens.
 
+    Attributes:
+        blanks: Whether an empty picture stands for a missing one.
+
     Raises:
         ConfigError: No text encoder, or one that cannot do as published code does.
     """
@@ -48,14 +51,16 @@ class TokenReader:
     def __init__(self, context: Context, tokens: int, quirks: bool = False) -> None:
         if context.text is None:
             raise ConfigError("this method reads tokens", "choose a text encoder with --text-encoder")
-        if quirks and (getattr(context.text, "options", None) or {}).get("pad") != "keep":
-            raise ConfigError(
-                f"settings.reference_quirks wants padding, which {context.text.name} does not give",
-                f"use a dual encoder that keeps it: --encoder 'openai/clip-vit-base-patch32?{QUIRKS}'",
-            )
         self.context, self.text, self.image = context, context.text, context.image
-        self._tokens, self._blank = tokens, quirks
+        self._tokens, self.blanks = tokens, quirks
         self._told: set[str] = set()
+        if not quirks:
+            return
+        remedy = f"use a dual encoder that does: --encoder 'openai/clip-vit-base-patch32?{QUIRKS}'"
+        if (getattr(self.text, "options", None) or {}).get("pad") != "keep":
+            raise ConfigError(f"settings.reference_quirks wants padding, which {self.text.name} does not keep", remedy)
+        if self.image is not None and not hasattr(self.image, "blank"):
+            raise ConfigError(f"settings.reference_quirks: {self.image.name} has no empty picture", remedy)
 
     def tables(self, texts: Sequence[str], images: Sequence[str | None]) -> Tables:
         """Encode what the store lacks, and return where it lies; unreadable pictures are reported once."""
@@ -85,10 +90,11 @@ class TokenReader:
             return nothing, nothing[:, None], np.zeros(count, dtype=bool)
         image, seen = table.vectors(rows), table.present[slice(None) if rows is None else rows]
         patches, _ = table.tokens(rows, dtype=np.float16)
-        if self._blank and not seen.all():
+        if self.blanks and not seen.all():
             vector, own = self._empty
-            full = np.zeros((len(seen), *own.shape), dtype=np.float16)
-            full[seen], full[~seen] = patches[seen], own  # the store keeps 16 bits, too
+            full = np.repeat(own[None].astype(np.float16), len(seen), axis=0)  # the store keeps 16 bits, too
+            if seen.any():  # else there are no patches
+                full[seen] = patches[seen]
             image, patches = np.where(seen[:, None], image, vector), full
         return image, patches, seen
 

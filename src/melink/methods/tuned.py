@@ -1,7 +1,7 @@
 """Encoders that are trained together with a method: what they are given, what they give, how they are kept.
 
 A dual model is tuned on both sides at once. Of two separate encoders the text side is tuned, and the image side where
-it can be; ``classical`` stays as it is and its cached features are read.
+it can be; ``classical``, and half of a dual model, stay as they are and their cached features are read.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from melink.errors import ConfigError
 from melink.features.finetune import Blocks, TunableDual, TunableImage, TunableText, twin
 from melink.features.sides import Pictures
 from melink.features.store import FeatureTable
@@ -47,17 +48,23 @@ class TunedEncoders(nn.Module):
         tokens: Tokens read of each text.
 
     Raises:
-        ConfigError: The text encoder cannot be tuned.
+        ConfigError: The text encoder cannot be tuned, or is half of a dual model whose other half is not used.
     """
 
     def __init__(self, reader: TokenReader, blocks: Blocks, tokens: int) -> None:
         super().__init__()
         self._reader, self._tokens = reader, tokens
-        found = twin(reader.text, blocks)
+        text, image = reader.text, reader.image
+        found = twin(text, blocks)
         self.dual = found if isinstance(found, TunableDual) else None
         self.text_model = found if isinstance(found, TunableText) else None
-        tunable = self.dual is None and reader.image is not None and getattr(reader.image, "path", None) is not None
-        self.image_model = twin(reader.image, blocks) if tunable and reader.image is not None else None
+        if self.dual is not None and (image is None or image.space != text.space):
+            raise ConfigError(
+                f"{text.name} is half of a dual model, which is tuned as a whole",
+                "give it for both sides with --encoder, or set settings.tune=0 to train on cached features",
+            )
+        alone = image is not None and getattr(image, "kind", None) == "image"
+        self.image_model = twin(image, blocks) if image is not None and alone else None
 
     @property
     def _text(self) -> Any:
@@ -79,7 +86,8 @@ class TunedEncoders(nn.Module):
         ids = [items.ids[place] for place in places]
         if isinstance(items.images, list):
             chosen = [items.images[place] for place in places]
-            return Taken(ids, self._image.prepare(chosen, self._reader.context.problems))
+            pictures = self._image.prepare(chosen, self._reader.context.problems)
+            return Taken(ids, filled(pictures) if self._reader.blanks else pictures)
         parts = self._reader.pictures(items.images, places, len(ids))
         whole, patches, seen = (tensor(part, device) for part in parts)
         return Taken(ids, (whole, patches, seen))
@@ -105,6 +113,13 @@ class TunedEncoders(nn.Module):
             self.image_model.save(folder / "image-encoder")
             updates["image_encoder"] = _spec("image-encoder", self.image_model.options)
         return updates
+
+
+def filled(pictures: Pictures) -> Pictures:
+    """Return pictures with empty ones, all pixels zero, for those that are not there."""
+    pixels = pictures.pixels.new_zeros(len(pictures.seen), *pictures.pixels.shape[1:])
+    pixels[pictures.seen] = pictures.pixels
+    return Pictures(pixels, torch.ones_like(pictures.seen))
 
 
 def _spec(name: str, options: dict[str, Any]) -> str:

@@ -14,14 +14,14 @@ proof.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from melink import progress
@@ -38,7 +38,7 @@ MARGIN: Final = 1e-3
 """By how much bounds are widened."""
 RELATIVE: Final = 1e-5
 """And by how much of the score, and of the reach, that 32-bit sums of a thousand products may lose."""
-DENSE: Final = 0.3
+DENSE: Final = 0.15
 """Share of the entities from which on scoring them singly is slower than scoring all of them together."""
 PROBE: Final = 16
 """Entities scored beyond k to find τ."""
@@ -71,7 +71,11 @@ class Ranking:
     recall: float | None = None
 
 
-class _Found(NamedTuple):
+Score = Callable[[Tensor], Tensor]
+Tighten = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+class Found(NamedTuple):
     """What one mention came to: its best rows, what stands above gold, beside it, and how many were scored."""
 
     rows: np.ndarray
@@ -110,7 +114,7 @@ def certified(
         for start in range(0, len(mentions), size):
             rows = np.arange(start, min(start + size, len(mentions)))
             block = _Block(method, kept, mentions[start : start + size], gold[rows], k)
-            found: list[_Found | None] = block.pruned() if prune else [None] * len(rows)
+            found: list[Found | None] = block.pruned() if prune else [None] * len(rows)
             rest = [m for m, own in enumerate(found) if own is None]
             for m, own in enumerate(found):
                 if own is not None:
@@ -144,7 +148,7 @@ class _Block:
                 self.reach = torch.empty(len(reach), len(kept), device=method.device)
             self.middle[:, start:stop], self.reach[:, start:stop] = middle, reach * (1 + RELATIVE)
 
-    def pruned(self) -> list[_Found | None]:
+    def pruned(self) -> list[Found | None]:
         """Return what each mention came to by bounds, None where they rule out too little; one core for each."""
         if self.method.device != "cpu" or cores() == 1:
             return [self._one(m) for m in range(len(self.middle))]
@@ -169,32 +173,15 @@ class _Block:
             counts.update(scores.cpu().numpy(), start, slice(None))
         return counts
 
-    def _one(self, m: int) -> _Found | None:
-        middle, gold = self.middle[m], int(self.gold[m])
-        probe = torch.topk(middle, min(len(middle), self.k + PROBE)).indices
-        if gold >= 0 and not bool((probe == gold).any()):
-            probe = torch.cat([probe, probe.new_tensor([gold])])
-        probed = self._exact(m, probe)
-        aim = float(torch.topk(probed, self.k).values[-1])
-        own = float(probed[probe == gold][0]) if gold >= 0 else float("inf")
-        slack = MARGIN + RELATIVE * max(abs(aim), abs(own) if gold >= 0 else 0.0)
+    def _one(self, m: int) -> Found | None:
+        def score(rows: Tensor) -> Tensor:
+            return self._exact(m, rows)
+
+        def tighten(rows: Tensor) -> tuple[Tensor, Tensor]:
+            return self.method.tightened(self.side, m, self.kept.some(rows, light=True))
+
         reach = self.reach[m if len(self.reach) > 1 else 0]
-        open_, above = _open(middle - reach, middle + reach, aim, own, slack)
-        open_[probe], above[probe] = False, False
-        greater = int(above.sum())
-        (rows,) = torch.nonzero(open_, as_tuple=True)
-        if len(rows) > FEW:
-            low, high = self.method.tightened(self.side, m, self.kept.some(rows, light=True))
-            more = RELATIVE * reach[rows]
-            still, above = _open(middle[rows] + low - more, middle[rows] + high + more, aim, own, slack)
-            greater, rows = greater + int(above.sum()), rows[still]
-        if len(rows) > max(FEW, DENSE * len(middle)):
-            return None
-        rows, scores = torch.cat([probe, rows]), torch.cat([probed, self._exact(m, rows)])
-        greater += int((scores > own).sum())
-        equal = int((scores == own).sum()) - (gold >= 0)
-        order = np.lexsort((rows.cpu().numpy(), -scores.cpu().numpy()))[: self.k]
-        return _Found(rows.cpu().numpy()[order], scores.cpu().numpy()[order], greater, equal, len(rows))
+        return decide(self.middle[m], reach, int(self.gold[m]), self.k, score, tighten, DENSE)
 
     def _exact(self, m: int, rows: Tensor) -> Tensor:
         """Return the totals of one mention and some entities, rounded."""
@@ -204,6 +191,51 @@ class _Block:
             self.middle[m, some] + self.method.exactly(self.side, m, self.kept.some(some)) for some in rows.split(CHUNK)
         ]
         return torch.round(torch.cat(pieces), decimals=DIGITS)
+
+
+def decide(
+    middle: Float[Tensor, " n"],
+    reach: Float[Tensor, " n"],
+    gold: int,
+    k: int,
+    score: Score,
+    tighten: Tighten,
+    most: float,
+) -> Found | None:
+    """Return what one mention comes to, scoring only what could matter; None where that is too much.
+
+    Args:
+        middle: Totals without their remainder.
+        reach: How large the remainder can be, widened for 32-bit arithmetic.
+        gold: Place of gold, −1 where there is none.
+        k: How many of the best are wanted, at most n.
+        score: Gives the rounded totals of some places.
+        tighten: Gives closer bounds of their remainder.
+        most: Share of the places that is too much.
+    """
+    probe = torch.topk(middle, min(len(middle), k + PROBE)).indices
+    if gold >= 0 and not bool((probe == gold).any()):
+        probe = torch.cat([probe, probe.new_tensor([gold])])
+    probed = score(probe)
+    aim = float(torch.topk(probed, k).values[-1])
+    own = float(probed[probe == gold][0]) if gold >= 0 else float("inf")
+    slack = MARGIN + RELATIVE * max(abs(aim), abs(own) if gold >= 0 else 0.0)
+    open_, above = _open(middle - reach, middle + reach, aim, own, slack)
+    open_[probe], above[probe] = False, False
+    greater = int(above.sum())
+    (rows,) = torch.nonzero(open_, as_tuple=True)
+    if len(rows) > FEW:
+        low, high = tighten(rows)
+        more = RELATIVE * reach[rows]
+        still, above = _open(middle[rows] + low - more, middle[rows] + high + more, aim, own, slack)
+        greater, rows = greater + int(above.sum()), rows[still]
+    if len(rows) > max(FEW, most * len(middle)):
+        return None
+    rows, scores = torch.cat([probe, rows]), torch.cat([probed, score(rows)])
+    greater += int((scores > own).sum())
+    equal = int((scores == own).sum()) - (gold >= 0)
+    order = np.lexsort((rows.cpu().numpy(), -scores.cpu().numpy()))[:k]
+    return Found(rows.cpu().numpy()[order], scores.cpu().numpy()[order], greater, equal, len(rows))
 
 
 def _open(low: Tensor, high: Tensor, aim: float, own: float, slack: float) -> tuple[Tensor, Tensor]:

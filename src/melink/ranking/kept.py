@@ -32,7 +32,7 @@ from melink.methods.pairwise import Pairwise
 
 FORMAT: Final = 1
 """Part of every key: raise it when terms come to mean something else."""
-CHUNK: Final = 4096
+CHUNK: Final = 2048
 """Entities computed, and scored, at once."""
 MOST: Final = 4
 """Builds kept of one knowledge base."""
@@ -62,7 +62,7 @@ class Kept:
         self._names = [name for name, _ in leaves(self._pattern)]
         if self._done() < len(view):
             self._build()
-        self._arrays = [np.asarray(self._open(place)) for place in range(len(self._shapes))]
+        self._tensors = [torch.from_numpy(self._open(place)) for place in range(len(self._shapes))]
         with suppress(OSError):  # of a read-only folder nothing is forgotten
             os.utime(self.folder)
         _forget(folder, self.folder)
@@ -98,33 +98,36 @@ class Kept:
         wanted = frozenset(self._names) - (self.method.heavy if light else frozenset())
         return self.method.revived(self._read(slice(start, stop), wanted), view)
 
-    def some(self, rows: Tensor, light: bool = False) -> Any:
-        """Return the entity side of single rows, with what the remainder needs and nothing else; no names."""
-        wanted = self.method.remainder - (self.method.heavy if light else frozenset())
-        return self.method.revived(self._read(rows.cpu().numpy(), wanted), None)
+    def some(self, rows: Tensor, fields: frozenset[str] | None = None, light: bool = False) -> Any:
+        """Return the entity side of single rows, without names; other fields come empty.
 
-    def all_of(self, rows: Tensor) -> Any:
-        """Return the entity side of single rows, without names."""
-        return self.method.revived(self._read(rows.cpu().numpy(), frozenset(self._names)), None)
+        Args:
+            rows: Which.
+            fields: What is read; what the remainder needs when None.
+            light: Leave out what only the remainder needs.
+        """
+        wanted = (fields or self.method.remainder) - (self.method.heavy if light else frozenset())
+        return self.method.revived(self._read(rows, wanted), None)
 
-    def _read(self, rows: Any, wanted: frozenset[str]) -> Any:
+    def _read(self, rows: slice | Tensor, wanted: frozenset[str]) -> Any:
         count = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
         found = []
-        for name, array in zip(self._names, self._arrays, strict=True):
-            if name in wanted:
-                part = array[rows]
-                found.append(torch.from_numpy(part.copy() if isinstance(rows, slice) else part))
+        for name, whole in zip(self._names, self._tensors, strict=True):
+            if name not in wanted:
+                found.append(whole.new_zeros(count, 0, *whole.shape[2:]))
+            elif isinstance(rows, slice):
+                found.append(whole[rows])
             else:
-                shape = (count, 0, *array.shape[2:])
-                found.append(torch.zeros(shape, dtype=torch.bool if array.dtype == bool else torch.float16))
+                found.append(whole.index_select(0, rows.cpu()))
         return rebuilt(self._pattern, iter(found))
 
     def _path(self, place: int) -> Path:
         return self.folder / f"{place}.bin"
 
-    def _open(self, place: int) -> np.memmap:
+    def _open(self, place: int) -> np.ndarray:
         shape, kind = self._shapes[place]
-        return np.memmap(self._path(place), dtype=kind, mode="r", shape=(len(self.view), *shape))
+        found: np.ndarray = np.memmap(self._path(place), dtype=kind, mode="c", shape=(len(self.view), *shape))
+        return found
 
     def _about(self, done: int) -> dict[str, Any]:
         return {"shapes": [[list(shape), kind] for shape, kind in self._shapes], "rows": len(self.view), "done": done}

@@ -6,7 +6,7 @@ How often the exact best entity is found is measured on a sample, and belongs be
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -15,9 +15,9 @@ from torch import Tensor
 
 from melink import progress
 from melink.methods.pairwise import Pairwise
-from melink.ranking.certified import BUDGET, DIGITS, Ranking, certified
+from melink.ranking.certified import BUDGET, DIGITS, RELATIVE, Found, Ranking, certified, decide
 from melink.ranking.kept import Kept
-from melink.ranking.ranks import rank_of
+from melink.ranking.ranks import share_of
 from melink.records import Mention
 
 SAMPLE: Final = 200
@@ -31,7 +31,7 @@ def shortlisted(
     gold: Int64[np.ndarray, " m"],
     k: int,
     size: int,
-    ties: str = "mean",
+    ties: Any = "mean",
     sample: int = SAMPLE,
 ) -> Ranking:
     """Rank only the ``size`` entities of each mention whose vectors match best; gold outside of them has no rank.
@@ -57,12 +57,14 @@ def shortlisted(
             rough = torch.empty(stop - start, len(kept), device=method.device)
             for first, last in kept.chunks():
                 rough[:, first:last] = method.roughly(side, kept.chunk(first, last, light=True))
-            found = torch.topk(rough, size, dim=1)
-            for place in range(stop - start):
-                rows = found.indices[place].sort().values
-                scores = _scores(method, kept, side, place, rows, rough[place, rows])
-                _take(out, start + place, rows.cpu().numpy(), scores.cpu().numpy(), int(gold[start + place]), ties)
-                out.scored.append(size)
+            found = torch.topk(rough, size, dim=1).indices.sort(1).values
+            for place, rows in enumerate(found):
+                own = int(gold[start + place])
+                best = _ordered(method, kept, side, place, rows, rough[place, rows], own, k)
+                out.rows[start + place], out.scores[start + place] = rows.cpu().numpy()[best.rows], best.scores
+                if bool((rows == own).any()):
+                    out.ranks[start + place] = 1 + best.greater + best.equal * share_of(ties)
+                out.scored.append(best.scored)
             advance(stop - start)
     if sample and m:
         chosen = np.random.default_rng(0).permutation(m)[:sample]
@@ -71,17 +73,19 @@ def shortlisted(
     return out
 
 
-def _scores(method: Pairwise, kept: Kept, side: object, place: int, rows: Tensor, rough: Tensor) -> Tensor:
-    """Return the totals of one mention and its shortlist; names are in the rough part already."""
-    own, entities = method.taken(side, [place]), kept.all_of(rows)
-    middle, _ = method.bounded(own, entities)
-    total = rough + (middle - method.roughly(own, entities))[0] + method.exactly(own, 0, entities)
-    return torch.round(total, decimals=DIGITS)
+def _ordered(method: Pairwise, kept: Kept, side: Any, m: int, rows: Tensor, rough: Tensor, gold: int, k: int) -> Found:
+    """Order one mention's shortlist by the whole total; what cannot matter is left unscored, as in a full ranking."""
+    entities = kept.some(rows, method.refining)
+    more, reach = method.refined(side, m, entities)
+    middle, reach, (at,) = rough + more, reach * (1 + RELATIVE), torch.nonzero(rows == gold, as_tuple=True)
 
+    def score(places: Tensor) -> Tensor:
+        remainder = method.exactly(side, m, kept.some(rows[places]))
+        return torch.round(middle[places] + remainder, decimals=DIGITS)
 
-def _take(out: Ranking, m: int, rows: np.ndarray, scores: np.ndarray, gold: int, ties: str) -> None:
-    order = np.lexsort((rows, -scores))[: out.rows.shape[1]]
-    out.rows[m], out.scores[m] = rows[order], scores[order]
-    (at,) = np.nonzero(rows == gold)
-    if len(at):
-        out.ranks[m] = rank_of(scores, int(at[0]), ties)  # type: ignore[arg-type]
+    def everything(places: Tensor) -> tuple[Tensor, Tensor]:
+        return -reach[places], reach[places]
+
+    found = decide(middle, reach, int(at[0]) if len(at) else -1, k, score, everything, most=1.0)
+    assert found is not None
+    return found

@@ -178,7 +178,7 @@ def test_nothing_switched_on_leaves_pictures_as_they_are() -> None:
 
 def test_switched_off_branches_have_no_tensors() -> None:
     def named(**settings: Any) -> set[str]:
-        return {name.split(".")[0] for name in optimiser(**settings).state_dict()}
+        return {name.split(".")[0] for name in optimiser(**settings).state_dict()} - {"taught"}
 
     assert named() == {"generate", "generate_local", "neighbours", "fuse", "fuse_local"}
     assert named(inter=False) == {"neighbours", "fuse", "fuse_local"}
@@ -278,3 +278,13 @@ def test_of_equally_alike_mentions_the_first_are_heard() -> None:
     bank = graph.bank(text, torch.arange(6), torch.zeros(6, D), torch.zeros(6, P, D))
     assert graph.heard(text[:1], bank, None).places.tolist() == [[0, 1]]
     assert graph.heard(text[:1], bank, torch.tensor([0])).places.tolist() == [[1, 2]]
+
+
+def test_a_generator_that_saw_no_picture_is_left_out() -> None:
+    sides = Sides()
+    whole = optimiser(intra=False)
+    whole.taught.fill_(False)
+    found = sides.through(whole)
+    there = sides.seen.seen
+    torch.testing.assert_close(found.whole[there], sides.seen.whole[there])
+    assert found.seen.equal(there) and (found.weights[:, 1] == 0).all()
