@@ -31,18 +31,23 @@ class Oracle:
 
     @property
     def label(self) -> str:
+        """What it is called."""
         return self.name
 
     def settings(self) -> dict[str, Any]:
+        """Return the scope."""
         return self.scope.model_dump(mode="json")
 
     def states(self) -> dict[str, Any]:
+        """Return what a protocol states."""
         return {"name": self.name, **self.scope.model_dump(mode="json", exclude_none=True)}
 
     def look(self, cases: Sequence[Case]) -> list[Look]:
+        """Return what is named in each case."""
         return [Look(self._named(case)) for case in cases]
 
     def usage(self) -> dict[str, Any]:
+        """Return nothing: it costs nothing."""
         return {}
 
     def _named(self, case: Case) -> tuple[int, ...]:

@@ -1,9 +1,12 @@
 """Convert a published MIMIC checkpoint (a Lightning ``.ckpt``) into safetensors, without running anything in it.
 
-    python tools/convert_mimic.py epoch=9.ckpt -o mimic-wikimel
+    python tools/convert_mimic.py epoch=9.ckpt -o mimic-wikimel --encoder openai/clip-vit-base-patch32
+    melink link KB posts.jsonl --model mimic-wikimel
 
-writes ``mimic-wikimel/model.safetensors`` (the matcher) and, when the checkpoint holds it, ``clip.safetensors``: put it
-as ``model.safetensors`` into a folder with the configuration, tokenizer and processor of the CLIP that was trained.
+writes a run directory that follows the published equations: ``mimic-wikimel/model.safetensors`` (the matcher) and, when
+the checkpoint holds CLIP's weights, ``mimic-wikimel/encoder``, with configuration, tokenizer and processor of the CLIP
+that was trained: ``--encoder`` is its name, or a folder. Without ``--encoder`` there are only tensors, CLIP's in
+``clip.safetensors``.
 
 A ``.ckpt`` is a pickle, which can name any function to be called. Here every class or function that it names, beside
 those that rebuild tensors, is replaced by one that does nothing, and whatever cannot be read so is refused.
@@ -26,6 +29,8 @@ from torch import Tensor
 
 PREFIX: Final = "matcher."
 """Stands before every name in ``model.safetensors``; what follows is the state dict of ``melink``'s ``Matcher``."""
+ENCODER: Final = "encoder"
+"""The folder of CLIP in a run directory."""
 NEUTRAL: Final = "neutral"
 """Two learned constants of ``Matcher`` that published models lack and never use: zeros."""
 CLIP: Final = "encoder.clip."
@@ -64,6 +69,16 @@ LAYERS: Final[dict[str, tuple[str, ...]]] = {
     "matcher.cmfu.gate_layer_norm": ("cmfu.norm", "d"),
 }
 """Published layer → ours, and the sizes of its weight, rows first; one size for a layer norm."""
+SETTINGS: Final[dict[str, Any]] = {
+    "mention_template": "{surface} [SEP] {text}",
+    "entity_template": "{label} [SEP] {attributes}",
+    "tokens": 40,
+    "sharpness": None,
+    "reference_quirks": True,
+}
+"""Of the run: what published code reads, and how."""
+OPTIONS: Final[dict[str, Any]] = {"max_tokens": 40, "pad": "keep", "resize": "squash"}
+"""Of its encoder."""
 UNUSED: Final = ("matcher.cmfu.context_layer_norm",)
 """Published layers that take no part in a score: left out."""
 
@@ -159,28 +174,101 @@ def leftover(state: Mapping[str, Tensor]) -> tuple[list[str], list[str]]:
     return dropped, [n for n in rest if n not in dropped and not n.startswith(CLIP)]
 
 
-def convert(path: Path, folder: Path, ignore_unknown: bool = False) -> list[str]:
+def convert(path: Path, folder: Path, ignore_unknown: bool = False, encoder: str | None = None) -> list[str]:
     """Convert a checkpoint and return what to tell.
 
+    Args:
+        path: The checkpoint.
+        folder: What is written.
+        ignore_unknown: Leave out tensors that are not MIMIC's.
+        encoder: The CLIP that was trained, for a whole run directory; None for tensors alone.
+
     Raises:
-        Refused: See :func:`read_checkpoint` and :func:`matcher_tensors`; or it holds unknown tensors.
+        Refused: See :func:`read_checkpoint`, :func:`matcher_tensors` and :func:`write_encoder`; or it holds unknown
+            tensors.
     """
     state = read_checkpoint(path)
     found, sizes = matcher_tensors(state)
     dropped, unknown = leftover(state)
     if unknown and not ignore_unknown:
         raise Refused(f"{len(unknown)} unknown tensors: {few(unknown)}; leave them out with --ignore-unknown")
+    clip, said = clip_tensors(state), []
+    if encoder is not None:
+        said += write_encoder(encoder, clip, sizes, folder)
     folder.mkdir(parents=True, exist_ok=True)
     write(found, folder / "model.safetensors")
-    said = [f"{folder / 'model.safetensors'}: the matcher, " + ", ".join(f"{k} = {n}" for k, n in sizes.items())]
-    clip = clip_tensors(state)
-    if clip:
+    widths = ", ".join(f"{symbol} = {size}" for symbol, size in sizes.items())
+    said.insert(0, f"{folder / 'model.safetensors'}: the matcher, {widths}")
+    if encoder is not None:
+        write_config(encoder, sizes["d"], folder, own=bool(clip))
+        said.append(f"{folder}: a run directory; pass it as --model")
+    elif clip:
         write(clip, folder / "clip.safetensors")
         said.append(f"{folder / 'clip.safetensors'}: CLIP, {len(clip)} tensors")
-    else:
-        said.append(f"no CLIP weights ({CLIP}*) in it: take those that it was trained with")
+    if not clip:
+        said.append(f"no CLIP weights ({CLIP}*) in it, though they were trained: scores differ without them")
     said += [f"left out, unused: {name}" for name in dropped]
     return said + [f"left out, unknown: {name}" for name in unknown]
+
+
+def write_encoder(name: str, clip: Mapping[str, Tensor], sizes: Mapping[str, int], folder: Path) -> list[str]:
+    """Write the CLIP that was trained beside the matcher, where its weights are there, and return what to tell.
+
+    Raises:
+        Refused: No such model, or not the one that was trained.
+    """
+    from transformers import AutoConfig, AutoModel
+
+    from melink.errors import MelinkError
+    from melink.features.huggingface import hub, load_processor, load_tokenizer
+
+    try:
+        with hub(name):
+            config = AutoConfig.from_pretrained(name)
+        if not (hasattr(config, "text_config") and hasattr(config, "vision_config")):
+            raise Refused(f"--encoder {name}: it is no CLIP; name the one that was trained")
+        parts = load_tokenizer(name), load_processor(name)
+    except MelinkError as error:
+        raise Refused(f"--encoder {name}: {error.message}") from error
+    widths = {
+        "dt": config.projection_dim,
+        "dtt": config.text_config.hidden_size,
+        "dv": config.projection_dim,
+        "dvv": config.vision_config.hidden_size,
+    }
+    if wrong := [f"{symbol} = {n}, not {sizes[symbol]}" for symbol, n in widths.items() if n != sizes[symbol]]:
+        raise Refused(f"--encoder {name} is not the CLIP that was trained: {', '.join(wrong)}")
+    if not clip:
+        return []
+    with torch.device("meta"):
+        wanted = {key: value.shape for key, value in AutoModel.from_config(config).state_dict().items()}
+    if odd := sorted(key for key in {*wanted, *clip} if key not in clip or wanted.get(key) != clip[key].shape):
+        raise Refused(f"--encoder {name} is not the CLIP that was trained: {len(odd)} tensors differ: {few(odd)}")
+    own = folder / ENCODER
+    own.mkdir(parents=True, exist_ok=True)
+    for part in (config, *parts):
+        part.save_pretrained(own)
+    write(clip, own / "model.safetensors")
+    return [f"{own}: CLIP, {len(clip)} tensors"]
+
+
+def write_config(encoder: str, width: int, folder: Path, own: bool) -> None:
+    """Write ``config.json`` and the model card of a run.
+
+    Args:
+        encoder: The CLIP that was trained, by name or folder.
+        width: Of the units.
+        folder: The run directory.
+        own: Whether its encoder lies in it.
+    """
+    from melink.features.load import spec_of
+    from melink.methods.mimic import Mimic, MimicSettings
+    from melink.runs import OWN, Run, write_run
+
+    settings = MimicSettings(**SETTINGS, width=width).model_dump(mode="json")
+    where = OWN + ENCODER if own else str(Path(encoder).resolve()) if Path(encoder).is_dir() else encoder
+    run = Run(method="mimic", settings=settings, text_encoder=None, image_encoder=None, encoder=spec_of(where, OPTIONS))
+    write_run(run, folder, Mimic.paper)
 
 
 def write(tensors: Mapping[str, Tensor], file: Path) -> None:
@@ -208,10 +296,13 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("checkpoint", type=Path, help="the .ckpt file")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the folder to write into")
+    parser.add_argument(
+        "--encoder", metavar="CLIP", help="the CLIP that was trained: name or folder; makes a whole run"
+    )
     parser.add_argument("--ignore-unknown", action="store_true", help="leave out tensors that are not MIMIC's")
     given = parser.parse_args(arguments)
     try:
-        print(*convert(given.checkpoint, given.output, given.ignore_unknown), sep="\n")
+        print(*convert(given.checkpoint, given.output, given.ignore_unknown, given.encoder), sep="\n")
     except (Refused, OSError) as error:
         sys.exit(f"convert_mimic.py: {error}")
 

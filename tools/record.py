@@ -92,7 +92,7 @@ def protocol(stated: Mapping[str, Any], split: str, kb: str) -> dict[str, Any]:
         "kb_size": stated["kb_size"],
         "kb_hash": stated["kb_hash"][:HASH],
         "generators": [] if full else stated["generators"],
-        **{key: stated[key] for key in ("candidates", "ties", "miss_policy", "approximate")},
+        **{key: stated[key] for key in ("candidates", "ties", "miss_policy", "shortlist", "approximate")},
     }
 
 

@@ -26,6 +26,7 @@ from melink.methods.mimic import Mimic
 from melink.methods.name_curve import KNOTS
 from melink.methods.pairwise import Bounds
 from melink.ranking import certified as engine
+from melink.ranking import singly
 from melink.ranking.certified import Ranking, certified
 from melink.ranking.shortlist import shortlisted
 from melink.records import Entity, Mention
@@ -209,7 +210,7 @@ def test_threads_rank_as_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
     method, kept, threads = numbers(rng, 40, 90), Places(90, 50), torch.get_num_threads()
     gold = golds(rng, method.keys)
-    monkeypatch.setattr(engine, "cores", lambda: 3)
+    monkeypatch.setattr(singly, "cores", lambda: 3)
     assert_by_hand(certified(method, kept, mentions_of(40), gold, 3), method.keys, gold, 3, "mean", "threads")
     assert torch.get_num_threads() == threads
     monkeypatch.setattr(method, "exactly", lambda *_: 1 / 0)

@@ -32,6 +32,7 @@ ORDER = (
     ("methods",),
     ("ranking",),
     ("rerank",),
+    ("enrich",),
     ("links", "runs"),
     ("linker",),
     ("evaluate",),

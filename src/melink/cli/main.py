@@ -31,7 +31,11 @@ VERBS: Final[dict[str, str]] = {
     "encoders": "melink.cli.encoders",
     "doctor": "melink.cli.doctor",
 }
-GROUPS: Final[dict[str, str]] = {"kb": "melink.cli.kb", "datasets": "melink.cli.datasets"}
+GROUPS: Final[dict[str, str]] = {
+    "kb": "melink.cli.kb",
+    "datasets": "melink.cli.datasets",
+    "enrich": "melink.cli.enrich",
+}
 
 
 def _version(wanted: bool) -> None:

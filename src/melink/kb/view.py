@@ -128,6 +128,20 @@ class EntityView:
         counts: np.ndarray = pc.list_value_length(self._extra["triples"]).to_numpy(zero_copy_only=False)
         return counts.astype(np.int64)
 
+    def distinct_facts(self) -> list[tuple[Triple, int]]:
+        """Return every different fact, in order of relation and tail, with the number of rows that state it."""
+        facts = self._extra["triples"].combine_chunks().flatten()
+        keys = ("relation", "tail", "literal")
+        table = pa.table({name: facts.field(i) for i, name in enumerate(keys)})
+        counted = table.group_by(list(keys)).aggregate([([], "count_all")]).sort_by([(k, "ascending") for k in keys])
+        found = list(zip(*(counted[name].to_pylist() for name in (*keys, "count_all")), strict=True))
+        labels = self._label_of({tail for _, tail, literal, _ in found if not literal})
+        names = self._relation_of({relation for relation, *_ in found})
+        return [
+            (Triple(r, t, literal, names.get(r, ""), "" if literal else labels.get(t, "")), n)
+            for r, t, literal, n in found
+        ]
+
     def triples(self, row: int) -> tuple[Triple, ...]:
         """Return the facts of one row, with the names of relations and tails filled in where known."""
         bounds, relation, tail, literal, labels, relations = self._facts

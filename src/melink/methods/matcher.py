@@ -132,11 +132,12 @@ class TGLU(nn.Module):
         if not (mentions.mask.any() and entities.mask.any()):
             return gained.new_zeros(len(mentions.text), len(gained))
         lengths, rows, bands = entities.mask.sum(1), [], []
+        room = CACHE if gained.device.type == "cpu" else 64 * CACHE
         for some, longest in by_length(mentions.mask.sum(1), GROUP * mentions.mask.shape[1]):
             own = mentions.mask[some, :longest]
             keys, values = mentions.keys[some, :longest], mentions.values[some, :longest]
             columns, found = [], []
-            for others, most in by_length(lengths, CACHE // own.numel()):
+            for others, most in by_length(lengths, room // own.numel()):
                 block = entities.queries[others, :most], entities.mask[others, :most], gained[others]
                 found.append(self._local(keys, values, own, *block))
                 columns.append(others)

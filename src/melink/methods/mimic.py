@@ -363,8 +363,10 @@ class Mimic(Bounded):
         """Write ``model.safetensors`` and, when they were tuned, the encoders."""
         net, encoders = self._net, self._net.encoders
         net.encoders = None
-        write_tensors(net, folder)
-        net.encoders = encoders
+        try:
+            write_tensors(net, folder)
+        finally:
+            net.encoders = encoders
         if encoders is None:
             return {}
         updates: dict[str, Any] = encoders.save(folder)

@@ -100,11 +100,6 @@ class Bounded:
             ours, theirs = mentions.terms, entities.terms
             plain, third = self._portion(torch.zeros_like(theirs.seen)) / 2, self._portion(theirs.seen) / 2
             fixed, neutral = entities.fixed * theirs.mask.any(1), self._neutral(1) / 3 * theirs.seen
-            neutral = (
-                self.matcher.neutral[1] / 3 * theirs.seen
-                if self.config.absent == "neutral" and self.matcher.pictures
-                else 0.0
-            )
             bare = [theirs.text * plain[:, None], (fixed * plain)[:, None]]
             seen = [
                 theirs.text * third[:, None],

@@ -15,7 +15,6 @@ proof.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -25,11 +24,11 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from melink import progress
-from melink.features.encoder import cores
 from melink.methods.pairwise import Pairwise
 from melink.ranking.full import Counts
 from melink.ranking.kept import CHUNK, Kept
 from melink.ranking.ranks import RankCounter, TopK, share_of
+from melink.ranking.singly import singly
 from melink.records import Mention
 
 BUDGET: Final = 1 << 26
@@ -149,15 +148,8 @@ class _Block:
             self.middle[:, start:stop], self.reach[:, start:stop] = middle, reach * (1 + RELATIVE)
 
     def pruned(self) -> list[Found | None]:
-        """Return what each mention came to by bounds, None where they rule out too little; one core for each."""
-        if self.method.device != "cpu" or cores() == 1:
-            return [self._one(m) for m in range(len(self.middle))]
-        threads = torch.get_num_threads()
-        try:
-            with ThreadPoolExecutor(cores(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                return list(pool.map(self._one, range(len(self.middle))))
-        finally:
-            torch.set_num_threads(threads)
+        """Return what each mention came to by bounds, None where they rule out too little."""
+        return singly(self._one, range(len(self.middle)), self.method.device)
 
     def dense(self, which: Sequence[int]) -> Counts:
         """Score some of the mentions with everything."""

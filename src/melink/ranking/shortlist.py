@@ -6,6 +6,7 @@ How often the exact best entity is found is measured on a sample, and belongs be
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +19,7 @@ from melink.methods.pairwise import Pairwise
 from melink.ranking.certified import BUDGET, DIGITS, RELATIVE, Found, Ranking, certified, decide
 from melink.ranking.kept import Kept
 from melink.ranking.ranks import share_of
+from melink.ranking.singly import singly
 from melink.records import Mention
 
 SAMPLE: Final = 200
@@ -58,9 +60,9 @@ def shortlisted(
             for first, last in kept.chunks():
                 rough[:, first:last] = method.roughly(side, kept.chunk(first, last, light=True))
             found = torch.topk(rough, size, dim=1).indices.sort(1).values
-            for place, rows in enumerate(found):
-                own = int(gold[start + place])
-                best = _ordered(method, kept, side, place, rows, rough[place, rows], own, k)
+            work = partial(_ordered, method, kept, side, found, rough, gold[start:stop], k)
+            for place, best in enumerate(singly(work, range(len(found)), method.device)):
+                rows, own = found[place], int(gold[start + place])
                 out.rows[start + place], out.scores[start + place] = rows.cpu().numpy()[best.rows], best.scores
                 if bool((rows == own).any()):
                     out.ranks[start + place] = 1 + best.greater + best.equal * share_of(ties)
@@ -73,11 +75,14 @@ def shortlisted(
     return out
 
 
-def _ordered(method: Pairwise, kept: Kept, side: Any, m: int, rows: Tensor, rough: Tensor, gold: int, k: int) -> Found:
+def _ordered(
+    method: Pairwise, kept: Kept, side: Any, found: Tensor, rough: Tensor, golds: np.ndarray, k: int, m: int
+) -> Found:
     """Order one mention's shortlist by the whole total; what cannot matter is left unscored, as in a full ranking."""
-    entities = kept.some(rows, method.refining)
-    more, reach = method.refined(side, m, entities)
-    middle, reach, (at,) = rough + more, reach * (1 + RELATIVE), torch.nonzero(rows == gold, as_tuple=True)
+    rows = found[m]
+    more, reach = method.refined(side, m, kept.some(rows, method.refining))
+    middle, reach = rough[m, rows] + more, reach * (1 + RELATIVE)
+    (at,) = torch.nonzero(rows == int(golds[m]), as_tuple=True)
 
     def score(places: Tensor) -> Tensor:
         remainder = method.exactly(side, m, kept.some(rows[places]))
@@ -86,6 +91,6 @@ def _ordered(method: Pairwise, kept: Kept, side: Any, m: int, rows: Tensor, roug
     def everything(places: Tensor) -> tuple[Tensor, Tensor]:
         return -reach[places], reach[places]
 
-    found = decide(middle, reach, int(at[0]) if len(at) else -1, k, score, everything, most=1.0)
-    assert found is not None
-    return found
+    best = decide(middle, reach, int(at[0]) if len(at) else -1, k, score, everything, most=1.0)
+    assert best is not None
+    return best

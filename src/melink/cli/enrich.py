@@ -1,0 +1,182 @@
+"""``melink enrich``: add to mentions what their source does not say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from melink.cli import options
+from melink.cli.common import err, report, verb, write_json
+
+if TYPE_CHECKING:
+    from melink.enrich.ask import FromModel
+    from melink.enrich.patterns import FromPatterns
+    from melink.enrich.triples import Written
+    from melink.enrich.vocabulary import Vocabulary
+    from melink.kb.store import KnowledgeBase
+    from melink.rerank.llm import LLMSettings
+
+app = typer.Typer(help="Add facts to mentions.", no_args_is_help=True, rich_markup_mode="markdown")
+
+
+@app.callback()
+def _group() -> None:
+    """Add facts to mentions."""
+
+
+@app.command()
+@verb
+def triples(
+    mentions: options.Mentions,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write JSONL here.")] = None,
+    kb: Annotated[Path | None, typer.Option("--kb", help="Knowledge base that gives relations and tails.")] = None,
+    with_: Annotated[str, typer.Option("--with", help="Who makes them: llm, or patterns (no language model).")] = "llm",
+    llm_url: Annotated[
+        str | None, typer.Option("--llm-url", help="Base address of an OpenAI-compatible server, such as .../v1.")
+    ] = None,
+    llm_model: Annotated[str | None, typer.Option("--llm-model", help="Name of the model at the server.")] = None,
+    llm_key_env: Annotated[
+        str | None, typer.Option("--llm-key-env", help="NAME of the environment variable that holds the key.")
+    ] = None,
+    max_requests: Annotated[int | None, typer.Option("--max-requests", min=0, help="Most HTTP requests.")] = None,
+    max_cost: Annotated[
+        float | None, typer.Option("--max-cost", min=0, help="Most cost; needs --set prices.input=… and .output=….")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="File of answers; OUT.answers.sqlite by default.")
+    ] = None,
+    images: options.Images = None,
+    types: Annotated[str | None, typer.Option("--types", help="Types to choose from: a,b,c or a file.")] = None,
+    relations: Annotated[
+        str | None,
+        typer.Option(
+            "--relations", help="Relations to choose from: a,b,c, a file, or kb:20 for the 20 most frequent of --kb."
+        ),
+    ] = None,
+    keep_unknown_relations: Annotated[
+        bool, typer.Option("--keep-unknown-relations", help="Keep relations of the model's own.")
+    ] = False,
+    config: Annotated[Path | None, typer.Option("--config", help="Language-model settings in YAML.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="A language-model setting: --set concurrency=8 (repeatable).")
+    ] = None,
+    json: options.Json = False,
+    strict: options.Strict = False,
+    fail_on_bad_rows: options.FailBad = False,
+) -> None:
+    """Write mentions with facts about them: triples, a type, a description. `link`, `train` and `evaluate` read these.
+
+    With a language model, one call for each sentence covers all its mentions; answers are kept, so that the same
+    command goes on after a stop and costs nothing again. A sentence without an answer keeps its rows as they were.
+
+    Examples:
+
+        melink enrich triples posts.jsonl -o posts.facts.jsonl --llm-url http://127.0.0.1:8080/v1 --llm-model qwen
+
+        melink enrich triples posts.jsonl -o posts.facts.jsonl --with patterns --kb KB
+
+        melink enrich triples posts.jsonl -o posts.facts.jsonl --kb KB --relations kb:20 --max-requests 500
+    """
+    import time
+
+    from melink.enrich.triples import enrich
+    from melink.errors import InputError, Problems
+    from melink.kb.store import KnowledgeBase
+    from melink.rerank.llm import LanguageModel
+
+    if with_ not in ("llm", "patterns"):
+        raise InputError(f"--with {with_!r}", "write llm or patterns")
+    if json and output is None:
+        raise InputError("--json and the rows cannot both go to standard output", "name a file with -o")
+    problems, began = Problems(strict=strict), time.perf_counter()
+    store = KnowledgeBase.open(kb) if kb is not None else None
+    if with_ == "patterns":
+        generator = _patterns(store)
+        written = enrich(mentions, output or "-", generator, images, problems)
+        summary: dict[str, Any] = {"vocabulary": len(generator.tails)}
+    else:
+        vocabulary = _vocabulary(types, relations, store)
+        chosen = {"url": llm_url, "model": llm_model, "key_env": llm_key_env}
+        settings = _settings(config, {**chosen, "max_requests": max_requests, "max_cost": max_cost}, set_)
+        kept = cache or (output.with_name(f"{output.name}.answers.sqlite") if output else None)
+        with LanguageModel(settings, kept) as model:
+            asker = _asker(model, vocabulary, keep_unknown_relations)
+            written = enrich(mentions, output or "-", asker, images, problems)
+            summary = asker.summary()
+            err.print(str(model.tally))
+    _tell(written, summary | {"seconds": round(time.perf_counter() - began, 3)}, output, json)
+    report(problems, fail_on_bad_rows)
+    if fail_on_bad_rows and written.failed:
+        raise typer.Exit(1)
+
+
+def _patterns(kb: KnowledgeBase | None) -> FromPatterns:
+    from melink.enrich.patterns import FromPatterns, plain_words
+    from melink.enrich.tails import TailIndex
+
+    return FromPatterns(plain_words() if kb is None else TailIndex.of(kb))
+
+
+def _asker(model: Any, vocabulary: Vocabulary, keep_unknown: bool) -> FromModel:
+    from melink.enrich.ask import FromModel
+
+    return FromModel(model, vocabulary, keep_unknown)
+
+
+def _settings(config: Path | None, given: dict[str, Any], overrides: list[str] | None) -> LLMSettings:
+    from melink.config import load_over
+    from melink.enrich.prompt import ANSWER_TOKENS
+    from melink.rerank.llm import LLMSettings
+
+    values = {name: value for name, value in given.items() if value is not None}
+    return load_over(LLMSettings(answer_tokens=ANSWER_TOKENS), config, values, overrides or ())
+
+
+def _vocabulary(types: str | None, relations: str | None, kb: KnowledgeBase | None) -> Vocabulary:
+    """Return what the model may choose from.
+
+    Raises:
+        InputError: ``kb:N`` without a knowledge base or a number, or an empty list.
+    """
+    import re
+
+    from melink.enrich.vocabulary import RELATIONS, TYPES, Vocabulary, kb_relations
+    from melink.errors import InputError
+
+    own = re.fullmatch(r"kb:(\d{1,3})", relations or "")
+    if own is None and (relations or "").startswith("kb:"):
+        raise InputError(f"--relations {relations}", "write for example kb:20")
+    if own is not None and kb is None:
+        raise InputError(f"--relations {relations} needs a knowledge base", "name it with --kb")
+    offered = kb_relations(kb, int(own[1])) if own and kb else _names(relations, RELATIONS)
+    vocabulary = Vocabulary(_names(types, TYPES), offered)
+    if not vocabulary.types or not vocabulary.relations:
+        raise InputError("no types or no relations to choose from", "check --types and --relations")
+    return vocabulary
+
+
+def _names(given: str | None, default: tuple[str, ...]) -> tuple[str, ...]:
+    """Return names from a file, one a line, or from a list between commas."""
+    if given is None:
+        return default
+    path = Path(given)
+    names = path.read_text(encoding="utf-8").splitlines() if path.is_file() else given.split(",")
+    return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+
+
+def _tell(written: Written, summary: dict[str, Any], output: Path | None, json: bool) -> None:
+    from dataclasses import asdict
+
+    if json:
+        write_json({**asdict(written), **summary})
+    rate = summary.get("parse_rate")
+    err.print(
+        f"{written.triples:,} triples for {written.with_triples:,} of {written.mentions:,} mentions"
+        + (f", {written.sentences:,} sentences; {rate:.0%} of the answers held triples" if rate is not None else "")
+        + (f"; wrote {output}" if output else "")
+    )
+    if written.failed:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in written.failures.items())
+        err.print(f"{written.failed:,} mentions have no new facts: {reasons} sentences", style="yellow")

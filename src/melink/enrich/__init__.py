@@ -1,0 +1,1 @@
+"""Adding to mentions and entities what their source does not say: facts, types, descriptions."""
