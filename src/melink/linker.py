@@ -26,6 +26,8 @@ from melink.methods.base import Context, Method, Need, Parts, total
 from melink.methods.pairwise import Pairwise
 from melink.ranking.rank import rank
 from melink.records import Link, Mention, Scored
+from melink.rerank.again import cut, look_again
+from melink.rerank.base import Reranker, load_reranker
 from melink.runs import OWN, Run, copy_own, read_run, write_run
 
 BATCH = 128
@@ -40,13 +42,22 @@ class Linker:
         method: Scores candidates.
         generators: Propose them.
         run: What it is made of, as a run directory records it; ``run.k`` candidates of each mention are scored.
+        reranker: Looks again at the first few, if there is one.
     """
 
-    def __init__(self, kb: KnowledgeBase, method: Method, generators: Sequence[Generator], run: Run) -> None:
+    def __init__(
+        self,
+        kb: KnowledgeBase,
+        method: Method,
+        generators: Sequence[Generator],
+        run: Run,
+        reranker: Reranker | None = None,
+    ) -> None:
         self.kb = kb
         self.method = method
         self.generators = tuple(generators)
         self.run = run
+        self.reranker = reranker
 
     @classmethod
     def from_pretrained(cls, path: str | Path, kb: KnowledgeBase | str | Path | None = None) -> Linker:
@@ -85,7 +96,14 @@ class Linker:
             mentions: Any number; they are worked through in batches.
             top: How many candidates each answer carries, at least 1.
         """
-        return [link for batch in batches(mentions, BATCH) for link in self.rank(batch, self.candidates(batch), top)]
+        return [link for batch in batches(mentions, BATCH) for link in self.answer(batch, self.candidates(batch), top)]
+
+    def answer(self, mentions: Sequence[Mention], candidates: Candidates, top: int) -> list[Link]:
+        """Rank given candidates of a batch, and let the reranker look again at the first few."""
+        if self.reranker is None:
+            return self.rank(mentions, candidates, top)
+        links = self.rank(mentions, candidates, max(top, self.reranker.scope.k))
+        return [cut(link, top) for link in look_again(self.reranker, links, self.kb)]
 
     def candidates(self, mentions: Sequence[Mention], k: int | None = None) -> Candidates:
         """Return the fused candidates of a batch, ``k`` of each mention (as the run says when None)."""
@@ -104,7 +122,7 @@ class Linker:
         return Candidates(tuple(tuple(ids[row] for row in rows if row >= 0) for rows in found.rows))
 
     def rank(self, mentions: Sequence[Mention], candidates: Candidates, top: int) -> list[Link]:
-        """Score given candidates of a batch, rank them, and say how sure and why."""
+        """Score given candidates of a batch, rank them by score alone, and say how sure and why."""
         board = self.board(mentions, candidates)
         return [self._answer(board, m, mention, top) for m, mention in enumerate(mentions)]
 
@@ -133,17 +151,19 @@ class Linker:
     def _answer(self, board: Board, m: int, mention: Mention, top: int) -> Link:
         columns = board.ranked[m]
         confidence = self.method.confidence
-        is_nil, certainty, _, nil = confidence.decide(board.totals[m, columns])
+        is_nil, certainty, sure, nil = confidence.decide(board.totals[m, columns])
         evidence = {"nil_probability": round(nil, 6), "calibrated": confidence.fitted}
-        found = tuple(self._scored(board, m, mention, int(c)) for c in columns[: max(top, 1)])
+        listed = zip(columns[: max(top, 1)], sure, strict=False)
+        found = tuple(self._scored(board, m, mention, int(c), round(float(p), 6)) for c, p in listed)
         return Link(mention, found, is_nil, round(certainty, 6), evidence)
 
-    def _scored(self, board: Board, m: int, mention: Mention, c: int) -> Scored:
+    def _scored(self, board: Board, m: int, mention: Mention, c: int, sure: float) -> Scored:
         entity = board.view.entity(c)
         own = {name: round(float(part[m, c]), 5) for name, part in board.parts.items() if not np.isnan(part[m, c])}
         sources = board.sources[m].get(entity.id, {}) if board.sources else {}
         evidence: dict[str, Any] = self.method.explain(mention, entity)
-        return Scored(entity.id, entity.label, round(float(board.totals[m, c]), 5), own, evidence, dict(sources))
+        score = round(float(board.totals[m, c]), 5)
+        return Scored(entity.id, entity.label, score, own, evidence, dict(sources), sure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +197,12 @@ def assemble(run: Run, kb: KnowledgeBase, given: str | Path | None = None, probl
     context = context_of(run, kb, problems)
     method = registry.load("method", run.method).build(context, run.settings)
     generators = load_generators(run.generators, kb, context.store, context.text, reader_of(method), given)
-    return Linker(kb, method, generators, run.model_copy(update={"kb": str(kb.path), "settings": method.settings()}))
+    made = {"kb": str(kb.path), "settings": method.settings()}
+    reranker = None
+    if run.rerank is not None:
+        reranker = load_reranker(run.rerank, context)
+        made["rerank"] = {"name": reranker.name, **reranker.settings()}
+    return Linker(kb, method, generators, run.model_copy(update=made), reranker)
 
 
 def context_of(run: Run, kb: KnowledgeBase, problems: Problems | None = None) -> Context:

@@ -79,11 +79,16 @@ def decisive_part(first: Scored, second: Scored) -> tuple[str, float]:
 
 
 def _decided(link: Link) -> str | None:
-    """Name the part that separates the first candidate from the second, ``nil``, or None for a tie or no rival."""
+    """Name the part that separates the first candidate from the second, or None for a tie or no rival.
+
+    ``nil`` when the answer is that, ``rerank`` when a reranker put the first candidate first.
+    """
     if link.nil:
         return NIL.lower()
     if len(link.candidates) < 2:
         return None
+    if "reranked_by" in link.candidates[0].evidence:
+        return "rerank"
     part, gap = decisive_part(*link.candidates[:2])
     return part if gap > 0 else None
 

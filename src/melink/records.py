@@ -121,6 +121,7 @@ class Scored:
         parts: Named part scores; a part that could not be computed (no image, say) is absent.
         evidence: Named reasons for a person, such as the alias that matched.
         sources: Which candidate generators proposed it, with their ranks (1-based).
+        probability: That it is the answer, by the scores, in 0–1; None where nobody computed it.
     """
 
     id: str
@@ -129,6 +130,7 @@ class Scored:
     parts: Mapping[str, float] = field(default_factory=dict)
     evidence: Mapping[str, Any] = field(default_factory=dict)
     sources: Mapping[str, int] = field(default_factory=dict)
+    probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

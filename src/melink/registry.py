@@ -34,7 +34,9 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "mimic": "melink.methods.mimic:Mimic",
         "melov": "melink.methods.melov:Melov",
     },
-    "reranker": {},
+    "reranker": {
+        "kar": "melink.rerank.kar:KAR",
+    },
     "dataset": {
         "wikimel": "melink.datasets.wikimel:WIKIMEL",
         "richpediamel": "melink.datasets.richpediamel:RICHPEDIAMEL",

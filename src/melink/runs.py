@@ -35,6 +35,7 @@ class Run(Config):
         encoder: One dual encoder for both sides (CLIP, SigLIP); overrides the two above.
         generators: Candidate generators, fused.
         k: Candidates scored for each mention when linking.
+        rerank: Name and settings of a reranker (docs/reranking.md); None for none.
         kb: Path of the knowledge base that the run was made with.
         fitted_on: What the settings were fitted on: file name and sha256; None when nothing was fitted.
         kb_hash: Content hash of it at the time.
@@ -51,6 +52,7 @@ class Run(Config):
     encoder: str | None = None
     generators: tuple[str, ...] = DEFAULT
     k: int = Field(default=100, ge=1)
+    rerank: dict[str, Any] | None = None
     kb: str | None = None
     kb_hash: str | None = None
     train: dict[str, Any] | None = None

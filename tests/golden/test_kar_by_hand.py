@@ -113,5 +113,6 @@ def test_the_matrix() -> None:
         [0, 0, 1, 1, 0],  # 2.5 counts as 3
         [0, 0, 0, 0, 1],
     ]
-    assert matrix([], [], 11)["ranks"][-3:] == ["11", "> 11", "miss"]
-    assert matrix([], [], 16)["ranks"][9:] == ["10", "11–16", "> 16", "miss"]
+    assert matrix([], [], 8)["ranks"][7:] == ["8", "> 8", "miss"]
+    assert matrix([], [], 9)["ranks"][7:] == ["8", "9", "> 9", "miss"]
+    assert matrix([], [], 16)["ranks"][7:] == ["8", "9–16", "> 16", "miss"]

@@ -123,6 +123,16 @@ def test_points_of_another_curve_are_refused(out: Path, command: list[object]) -
     assert status == 2 and "another curve" in err
 
 
+@pytest.mark.slow
+def test_equal_steps_are_counted_from_the_methods_own_plan(command: list[object], tmp_path: Path) -> None:
+    more = ("--shares", "50", "--seeds", "0", "--no-references", "--equal-steps", "--set", "settings.width=8")
+    status, _, err = run("curve", "mimic", *command[2:7], "-o", tmp_path / "out", *more)
+    assert status == 0, err
+    plan = read_run(tmp_path / "out" / "share-050-seed0").train
+    assert plan is not None and (plan["epochs"], plan["patience"]) == (8, 8)  # 4 of its own, at half the mentions
+    assert (plan["batch"], plan["head_lr"]) == (128, 1e-3)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -21,7 +21,8 @@ FIGURES = {"n", "hits@1", "hits@3", "hits@5", "hits@10", "hits@20", "mrr", "mr",
 FIGURES |= {"calibration", "ci95"}
 PROTOCOL = {
     "candidates", "kb_size", "kb_hash", "entity_text_source", "split_file", "split_hash", "method", "generators",
-    "kb_version", "ties", "miss_policy", "approximate", "leaks", "seeds", "encoders", "weights", "run",
+    "kb_version", "ties", "miss_policy", "shortlist", "approximate", "leaks", "seeds", "encoders", "weights", "run",
+    "reranker",
 }  # fmt: skip
 
 

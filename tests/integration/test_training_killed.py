@@ -20,7 +20,7 @@ FROZEN = ("settings.tune=0", "train.epochs=6", "train.batch=4", "train.checkpoin
           "train.negatives.refresh=true", "train.negatives.easy=1")  # fmt: skip
 TUNED = ("settings.tune=1", "settings.encoder_dropout=0.1", "settings.max_tokens=24", "train.epochs=2",
          "train.batch=4", "train.checkpoint_every=2", "train.negatives.easy=1", "train.valid_mentions=8",
-         "image_encoder=null")  # fmt: skip
+         "train.negatives.whole=true", "image_encoder=null")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -19,13 +19,13 @@ from melink.demo.run import Demo
 
 SETTINGS = (
     "settings.tune=1", "settings.dropout=0", "settings.hidden=16", "train.epochs=2", "train.batch=5",
-    "train.negatives.easy=1", "train.negatives.group=1", "train.negatives.refresh=true", "train.validations=2",
+    "train.negatives.easy=1", "train.negatives.group=1", "train.validations=2",
 )  # fmt: skip
 
 
-def command(demo: Demo, lessons: Path, small_bert: Path, folder: Path) -> list[str]:
+def command(demo: Demo, lessons: Path, small_bert: Path, folder: Path, how: str) -> list[str]:
     files = ["--train", lessons / "train.jsonl", "--valid", lessons / "valid.jsonl", "-o", folder]
-    settings = [word for each in SETTINGS for word in ("--set", each)]
+    settings = [word for each in (*SETTINGS, how) for word in ("--set", each)]
     common = ["train", "biencoder", demo.linker.kb.path, *files, "--text-encoder", small_bert, "--json"]
     return [*map(str, common), *settings]
 
@@ -47,10 +47,11 @@ def tensors(folder: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one(demo: Demo, lessons: Path, small_bert: Path, tmp_path: Path) -> None:
-    one = CliRunner().invoke(app, command(demo, lessons, small_bert, tmp_path / "one"))
+@pytest.mark.parametrize("how", ["train.negatives.refresh=true", "train.negatives.whole=true"])
+def test_two_processes_train_as_one(demo: Demo, lessons: Path, small_bert: Path, tmp_path: Path, how: str) -> None:
+    one = CliRunner().invoke(app, command(demo, lessons, small_bert, tmp_path / "one", how))
     assert one.exit_code == 0, one.stderr
-    two = by_two(command(demo, lessons, small_bert, tmp_path / "two"))
+    two = by_two(command(demo, lessons, small_bert, tmp_path / "two", how))
     assert two.returncode == 0, two.stderr
     made = orjson.loads(two.stdout)  # one document: one process talks
     assert made["metrics"]["training mentions"] == 31

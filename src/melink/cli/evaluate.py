@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from melink.errors import Problems
     from melink.evaluate.outcome import Outcome
     from melink.evaluate.protocol import Protocol
+    from melink.evaluate.run import Ranked
     from melink.evaluate.slices import Slice
     from melink.kb.store import KnowledgeBase
     from melink.linker import Linker
@@ -34,6 +37,8 @@ def evaluate(
             "--candidates", help="'full' ranks the whole knowledge base exactly; a number ranks that many candidates."
         ),
     ] = "full",
+    shortlist: options.Shortlist = None,
+    rerank: options.Rerank = None,
     slice_: Annotated[
         list[str] | None,
         typer.Option("--slice", help="NAME=F.tsv: also report the mentions whose ids F lists (repeatable)."),
@@ -69,6 +74,10 @@ def evaluate(
         melink evaluate KB valid.jsonl --model zeroshot --slice ambiguous=ambiguous.tsv --json result.json
 
         melink evaluate KB valid.jsonl --model RUN --candidates 100 --html report.html --train train.jsonl
+
+        melink evaluate KB valid.jsonl --model RUN --shortlist 256
+
+        melink evaluate KB valid.jsonl --model RUN --rerank kar:select_one --set k=5 --html report.html
     """
     from melink.datasets.mentions import read_mentions
     from melink.errors import Problems
@@ -76,24 +85,32 @@ def evaluate(
     from melink.linker import assemble
 
     started = time.perf_counter()
-    full = _check(candidates, ties, miss)
+    full = _check(candidates, ties, miss, shortlist)
     problems = Problems(strict=strict)
     store = KnowledgeBase.open(kb)
     samples = list(read_mentions(mentions, images, problems))
     parts = _slices(slice_ or [], samples)
     # ranking the whole knowledge base needs no generator; naming a cheap one keeps 'dense' from encoding for nothing
     generator = generator or ("names" if full else None)
-    run = options.resolve(model, generator, text_encoder, image_encoder, encoder, config, set_)
+    set_ = [f"rerank.{each}" if rerank and each.startswith("k=") else each for each in set_ or ()]
+    run = options.resolve(model, generator, text_encoder, image_encoder, encoder, config, set_, rerank=rerank)
     linker = assemble(run, store, given, problems)
     footprint, leaks = _leaks(train, images, samples)
     protocol = _protocol(linker, model, mentions, "full" if full else int(candidates), ties, miss, seed, leaks)
+    protocol = replace(protocol, shortlist=shortlist)
     err.print("\n".join(protocol.lines()), style="dim", markup=False)
-    outcomes, injected, seconds = _run(linker, samples, protocol)
+    outcomes, ranked, seconds = _run(linker, samples, protocol)
+    protocol = replace(protocol, approximate=ranked.recall)
     timing = {"setup": round(seconds.pop("began") - started, 3), **seconds}
-    result = _result(outcomes, protocol, parts, timing, problems, footprint)
-    if miss == "inject_gold":
-        _own_up(result, injected)
+    injected = ranked.injected if miss == "inject_gold" else None
+
+    def judged(own: list[Outcome]) -> dict[str, Any]:
+        return _result(own, protocol, parts, timing, problems, footprint, injected)
+
+    outcomes, result = _again(linker, outcomes, protocol, judged)
     _tell(result)
+    if shortlist is not None:
+        err.print(f"the ranking is {protocol.exactness()}", style="yellow")
     if json is not None:
         _write(result, json)
     if html is not None:
@@ -101,16 +118,17 @@ def evaluate(
     report(problems, fail_on_bad_rows)
 
 
-def _check(candidates: str, ties: str, miss: str) -> bool:
+def _check(candidates: str, ties: str, miss: str, shortlist: int | None) -> bool:
     """Refuse a protocol that cannot be, before any work; return whether the whole knowledge base is ranked.
 
     Raises:
         InputError: An option has a value that it cannot have.
+        ConfigError: A shortlist of candidates that generators propose.
         ProtocolError: A miss policy where nothing can be missed.
     """
-    from melink.errors import InputError, ProtocolError
+    from melink.errors import ConfigError, InputError, ProtocolError
     from melink.evaluate.protocol import MISS_POLICIES
-    from melink.evaluate.ranks import Ties
+    from melink.ranking.ranks import Ties
 
     full = candidates == "full"
     if not full and not (candidates.isdecimal() and int(candidates) > 0):
@@ -118,6 +136,10 @@ def _check(candidates: str, ties: str, miss: str) -> bool:
     for option, value, known in (("--ties", ties, get_args(Ties)), ("--miss", miss, MISS_POLICIES)):
         if value not in known:
             raise InputError(f"{option} {value!r}", f"choose one of: {', '.join(known)}")
+    if not full and shortlist is not None:
+        raise ConfigError(
+            f"--shortlist {shortlist} is of the whole knowledge base, not of --candidates {candidates}", "leave one out"
+        )
     if full and miss != "miss":
         raise ProtocolError(f"--miss {miss} without a number of candidates", "rank lists with --candidates K")
     return full
@@ -146,26 +168,24 @@ def _own_up(result: dict[str, Any], injected: int) -> None:
         row["candidate_recall"] = None
 
 
-def _run(linker: Linker, samples: list[Labelled], protocol: Protocol) -> tuple[list[Outcome], int, dict[str, float]]:
+def _run(linker: Linker, samples: list[Labelled], protocol: Protocol) -> tuple[list[Outcome], Ranked, dict[str, float]]:
     from melink.evaluate.run import outcomes, rank_candidates, rank_full
 
     began = time.perf_counter()
     if protocol.candidates == "full":
-        ranked = rank_full(linker, samples, protocol.ties)  # type: ignore[arg-type]
+        ranked = rank_full(linker, samples, protocol.ties, protocol.shortlist)  # type: ignore[arg-type]
     else:
         inject = protocol.miss_policy == "inject_gold"
         ranked = rank_candidates(linker, samples, int(protocol.candidates), protocol.ties, inject)  # type: ignore[arg-type]
     seconds = time.perf_counter() - began
     found = outcomes(linker, samples, ranked)
     rate = round(len(samples) / max(seconds, 1e-9), 2)
-    return found, ranked.injected, {"began": began, "rank": round(seconds, 3), "mentions_per_second": rate}
+    return found, ranked, {"began": began, "rank": round(seconds, 3), "mentions_per_second": rate}
 
 
 def _protocol(
     linker: Linker, model: str, mentions: str, candidates: str | int, ties: str, miss: str, seed: int, leaks: Any
 ) -> Protocol:
-    from dataclasses import replace
-
     from melink.evaluate.protocol import file_hash
     from melink.evaluate.stated import stated
 
@@ -174,7 +194,8 @@ def _protocol(
         leaks = {"fitted on this split": True, **(leaks if isinstance(leaks, dict) else {})}
     trained_with = (linker.run.train or {}).get("seed")
     seeds = (seed,) if trained_with is None else (seed, int(trained_with))
-    return replace(stated(linker, mentions, candidates, model, leaks, seeds), ties=ties, miss_policy=miss)
+    found = replace(stated(linker, mentions, candidates, model, leaks, seeds), ties=ties, miss_policy=miss)
+    return found if linker.reranker is None else replace(found, reranker=linker.reranker.states())
 
 
 def _leaks(train: Path | None, images: Path | None, samples: list[Labelled]) -> tuple[set[str] | None, Any]:
@@ -199,6 +220,7 @@ def _result(
     timing: dict[str, float],
     problems: Problems,
     golds: set[str] | None,
+    injected: int | None,
 ) -> dict[str, Any]:
     from melink.datasets.mentions import PASSED_OVER
     from melink.evaluate.result import build_result
@@ -206,7 +228,30 @@ def _result(
     passed = sum(problems.counts[kind] for kind in PASSED_OVER)
     result = build_result(outcomes, protocol, slices, timing, passed, golds)
     result["problems"] = dict(problems.counts)
+    if injected is not None:
+        _own_up(result, injected)
     return result
+
+
+def _again(
+    linker: Linker, before: list[Outcome], protocol: Protocol, judged: Callable[[list[Outcome]], dict[str, Any]]
+) -> tuple[list[Outcome], dict[str, Any]]:
+    """Let the reranker look again, if there is one; return the outcomes, and their result with what it did."""
+    from melink.evaluate.reranked import block, reranked
+    from melink.rerank.again import Count
+
+    if linker.reranker is None:
+        return before, judged(before)
+    began = time.perf_counter()
+    after = reranked(linker.reranker, before, linker.kb, protocol.ties)  # type: ignore[arg-type]
+    seconds = time.perf_counter() - began
+    count = Count()
+    count.add(outcome.link for outcome in after)
+    options.tell_rerank(linker.reranker, count)
+    result = judged(after)
+    result["rerank"] = block(linker.reranker, judged(before), (before, after), seconds)
+    result["timing"]["rerank"] = round(seconds, 3)
+    return after, result
 
 
 def _tell(result: dict[str, Any]) -> None:
@@ -221,7 +266,21 @@ def _tell(result: dict[str, Any]) -> None:
         table.add_row(name, *values, "{:.4f}–{:.4f}".format(*interval) if interval else "–")
     screen = Console(stderr=True, width=140)
     screen.print(table)
+    if "rerank" in result:
+        screen.print(_moved(result))
     screen.print(_answers(result))
+
+
+def _moved(result: dict[str, Any]) -> Table:
+    """Return figures before and after the reranker."""
+    from rich.table import Table
+
+    from melink.evaluate.before_after import heads, lines
+
+    table = Table(*heads(), title=f"before and after {result['rerank']['by']}, per cent")
+    for name, cells in lines(result):
+        table.add_row(name, *cells)
+    return table
 
 
 def _answers(result: dict[str, Any]) -> Table:

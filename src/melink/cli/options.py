@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from melink.cli.common import err
+
 if TYPE_CHECKING:
+    from melink.rerank.again import Count
+    from melink.rerank.base import Reranker
     from melink.runs import Run
 
 KB = Annotated[Path, typer.Argument(help="Knowledge base directory, made by 'melink kb build'.", show_default=False)]
@@ -33,6 +37,23 @@ Config = Annotated[Path | None, typer.Option("--config", help="Run file in YAML;
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override a setting: --set settings.weights.name=2 (repeatable).")
 ]
+Shortlist = Annotated[
+    int | None,
+    typer.Option(
+        "--shortlist",
+        min=1,
+        help="Rank the whole knowledge base approximately: only so many entities of each mention, those whose vectors "
+        "match best. How often that finds the exact best is measured and printed.",
+    ),
+]
+Rerank = Annotated[
+    str | None,
+    typer.Option(
+        "--rerank",
+        help="Look again at the first few candidates: NAME or NAME:VARIANT, such as kar:select_one; set up by "
+        "--set rerank.k=5 and the like.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")]
 FailBad = Annotated[bool, typer.Option("--fail-on-bad-rows", help="Exit with status 1 when any row was passed over.")]
@@ -47,6 +68,7 @@ def resolve(
     config: Path | None = None,
     overrides: list[str] | None = None,
     untrained: bool = False,
+    rerank: str | None = None,
 ) -> Run:
     """Return the run that the command line describes: the model's, then the run file, then options, then ``--set``.
 
@@ -70,7 +92,26 @@ def resolve(
     if text_encoder or image_encoder:
         given["encoder"] = None  # the pair of the run would else win
     base = read_run(model, untrained)
+    if rerank is not None:
+        from melink.rerank.base import named
+
+        given["rerank"] = named(rerank)
+        if (base.rerank or {}).get("name") != given["rerank"]["name"]:  # settings of another one mean nothing to it
+            base = base.model_copy(update={"rerank": None})
     return load_over(base, config, given, overrides or ()).model_copy(update={"folder": base.folder})
+
+
+def tell_rerank(reranker: Reranker, count: Count) -> None:
+    """Say what a reranker was asked, what it changed, and what its language model cost."""
+    err.print(f"{reranker.label}: {count}", markup=False)
+    usage = reranker.usage()
+    if "language_model" in usage:
+        now = usage["language_model"]
+        err.print(
+            f"language model: {usage['prompts']:,} prompts, {usage['cached']:,} of them answered before; paid now: "
+            f"{now['requests']:,} requests, {now['tokens_in']:,} + {now['tokens_out']:,} tokens",
+            markup=False,
+        )
 
 
 def split(names: str) -> list[str]:

@@ -77,7 +77,8 @@ def published(recorded: Reproduction, name: str) -> float | None:
 def apart(recorded: Terms, protocols: Sequence[Mapping[str, Any]]) -> list[Apart]:
     """Return the terms in which protocols of ``melink evaluate --json`` are not the recorded one."""
     found = []
-    for term in (name for name in Terms.model_fields if name not in ("split", "kb")):
+    told = {"split", "kb", *(["approximate"] if recorded.shortlist is not None else [])}
+    for term in (name for name in Terms.model_fields if name not in told):
         was = getattr(recorded, term)
         for now in (protocol.get(term) for protocol in protocols):
             now = str(now)[: len(was)] if term in _HASHES else now
@@ -108,5 +109,7 @@ def ranking(recorded: Terms) -> str:
     """Return what was ranked, and how, in words."""
     whole = recorded.candidates == "full"
     ranked = "all ranked" if whole else f"{recorded.candidates} candidates from {_plain(recorded.generators)} ranked"
-    exact = "exactly" if recorded.approximate is None else f"approximately, recall {recorded.approximate:.4f}"
-    return f"{ranked}, {exact}"
+    if recorded.approximate is None:
+        return f"{ranked}, exactly"
+    by = "" if recorded.shortlist is None else f" by a shortlist of {recorded.shortlist:,}"
+    return f"{ranked}, approximately{by}, recall {recorded.approximate:.4f}"

@@ -150,6 +150,10 @@ def _sentence(link: Link, decision: Decision) -> str:
 
 def _because(link: Link, decision: Decision) -> str:
     first, rival = link.candidates[0], decision.rival
+    if decision.kind == "rerank":
+        who = text(first.evidence["reranked_by"], 40)
+        chosen, favoured = _called(first, rival), _called(rival, first)
+        return f"<strong>Decided by: {who}</strong> — it chose {chosen}; the scores favour {favoured}."
     given, other = first.parts.get(decision.part), rival.parts.get(decision.part) if rival else None
     reason = _REASONS[decision.kind].format(first=_called(first, rival), rival=_called(rival, first))
     fact = first.evidence.get("matched_triples") if decision.kind == "triple" else None

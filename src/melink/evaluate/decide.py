@@ -22,7 +22,8 @@ class Decision:
 
     Attributes:
         part: Name of the part, or empty when there is no rival or no difference.
-        kind: One of :data:`KINDS`, ``nil``, ``only`` (no rival), ``tie`` or ``none`` (no candidate).
+        kind: One of :data:`KINDS`, ``nil``, ``only`` (no rival), ``tie``, ``none`` (no candidate), or ``rerank``: a
+            reranker put it there, and ``rival`` is whom the scores put first.
         difference: How much more the part gives to the first than to the second.
         rival: The second.
         without: Who would be first of the listed candidates if the part did not exist; None when nothing changes.
@@ -44,6 +45,8 @@ def decide(link: Link) -> Decision:
     if len(link.candidates) == 1:
         return Decision("", "only")
     first, second = link.candidates[:2]
+    if "reranked_by" in first.evidence:
+        return Decision("", "rerank", 0.0, max(link.candidates, key=lambda candidate: candidate.score))
     part, difference = decisive_part(first, second)
     if difference <= 0:
         return Decision("", "tie", 0.0, second)

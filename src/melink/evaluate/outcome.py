@@ -59,8 +59,8 @@ class Outcome:
 def judge(link: Link, gold: str | None = None, gold_in_kb: bool = True) -> Outcome:
     """Judge a link by the candidates that it carries.
 
-    The rank counts the listed candidates only, with the mean tie rule; a full ranking knows better and makes its own
-    outcome.
+    The rank counts the listed candidates only, with the mean tie rule, or the place where a reranker had a say; a full
+    ranking knows better and makes its own outcome.
 
     Args:
         link: The answer.
@@ -73,5 +73,7 @@ def judge(link: Link, gold: str | None = None, gold_in_kb: bool = True) -> Outco
         better = sum(other.score > found.score for other in link.candidates)
         equal = sum(other.score == found.score for other in link.candidates) - 1
         rank = 1 + better + equal / 2
+        if link.evidence.get("rerank", {}).get("named"):
+            rank = 1 + link.candidates.index(found)
     inside = gold is not None and gold != NIL and gold_in_kb
     return Outcome(link.mention, gold, inside, rank, len(link.candidates), link, found)

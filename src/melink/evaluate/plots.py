@@ -84,11 +84,11 @@ def deciders(outcomes: Sequence[Outcome]) -> str:
     right: Counter[str] = Counter()
     for outcome in outcomes:
         kind = decide(outcome.link).kind
-        if outcome.labelled and kind in (*KINDS, "nil"):
+        if outcome.labelled and kind in (*KINDS, "rerank", "nil"):
             counts[kind] += 1
             right[kind] += bool(outcome.correct)
     names = {kind: f"{kind} ({counts[kind]})" for kind in counts}
-    values = {names[kind]: right[kind] / counts[kind] for kind in (*KINDS, "nil") if kind in counts}
+    values = {names[kind]: right[kind] / counts[kind] for kind in (*KINDS, "rerank", "nil") if kind in counts}
     return svg.rows(values, {names[kind]: f"k-{kind}" for kind in counts}, "{:.1%}")
 
 

@@ -12,7 +12,7 @@ from melink.errors import InputError, ProtocolError
 
 MISS_POLICIES: Final = ("miss", "inject_gold", "drop")
 COMPARED: Final = (
-    "candidates", "generators", "kb_size", "kb_hash", "ties", "miss_policy", "approximate", "split_hash",
+    "candidates", "generators", "kb_size", "kb_hash", "ties", "miss_policy", "shortlist", "approximate", "split_hash",
 )  # fmt: skip
 """What two results must share. Method, encoders, weights, seeds, and which fields of the same knowledge base are read,
 are what one compares (docs/decisions/0007-what-a-protocol-is.md)."""
@@ -35,12 +35,15 @@ class Protocol:
         ties: Tie rule of ranks.
         miss_policy: Gold that is not among the candidates is a ``miss`` (default); ``inject_gold`` and ``drop`` exist
             only to repeat published protocols.
-        approximate: Recall of an approximate search against the exact answer; None when the ranking is exact.
+        shortlist: How many entities of each mention an approximate ranking of the whole knowledge base looked at.
+        approximate: Recall of an approximate ranking: the share of a sample of the mentions whose exact best entity it
+            found; None when the ranking is exact, or nothing was there to measure it on.
         leaks: What the leak report found against train, or that no train file was given.
         seeds: Every seed that played a part.
         encoders: Encoder → fingerprint.
         weights: Part → weight.
         run: Run directory or method name that was evaluated.
+        reranker: What a reranker's answers depend on, its name and model among it; empty without a reranker.
     """
 
     candidates: str | int
@@ -54,12 +57,14 @@ class Protocol:
     kb_version: str | int | None = None
     ties: str = "mean"
     miss_policy: str = "miss"
+    shortlist: int | None = None
     approximate: float | None = None
     leaks: str | Mapping[str, Any] = "train not given"
     seeds: tuple[int, ...] = (0,)
     encoders: Mapping[str, str] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
     run: str | None = None
+    reranker: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.miss_policy not in MISS_POLICIES:
@@ -98,9 +103,6 @@ class Protocol:
         ranked = (
             "the whole knowledge base" if many else f"{self.candidates} candidates from {', '.join(self.generators)}"
         )
-        exact = (
-            "exact" if self.approximate is None else f"approximate, recall {self.approximate:.4f} of the exact answer"
-        )
         version = "" if self.kb_version is None else f", version {self.kb_version}"
         misses = {
             "miss": "a miss",
@@ -108,7 +110,7 @@ class Protocol:
             "drop": "dropped (published protocols only)",
         }
         return [
-            ("ranked", f"{ranked}, {exact}"),
+            ("ranked", f"{ranked}, {self.exactness()}"),
             ("knowledge base", f"{self.kb_size:,} entities, content {self.kb_hash[:12]}{version}"),
             ("entity text", self.entity_text_source),
             ("ties", self.ties),
@@ -119,7 +121,16 @@ class Protocol:
             ("method", self.method + (f" ({self.run})" if self.run and self.run != self.method else "")),
             ("encoders", _words(self.encoders) or "none"),
             ("weights", _words(self.weights) or "none"),
+            ("reranker", _words(self.reranker) or "none"),
         ]
+
+    def exactness(self) -> str:
+        """Return in words whether the ranking is exact and, if it is not, how good it is."""
+        if self.shortlist is None and self.approximate is None:
+            return "exact"
+        by = "" if self.shortlist is None else f" by a shortlist of {self.shortlist:,}"
+        recall = "" if self.approximate is None else f", recall {self.approximate:.4f} of the exact answer"
+        return f"approximate{by}{recall}"
 
     def comparable_with(self, other: Protocol) -> None:
         """Return when figures of both may stand in one table.
@@ -130,6 +141,8 @@ class Protocol:
         differing = [name for name in COMPARED if getattr(self, name) != getattr(other, name)]
         if "full" in (self.candidates, other.candidates):  # then no generator had a say
             differing = [name for name in differing if name != "generators"]
+        if None not in (self.approximate, other.approximate) and self.shortlist is not None:  # then it is a figure
+            differing = [name for name in differing if name != "approximate"]
         if differing:
             apart = "; ".join(f"{name}: {getattr(self, name)!r} and {getattr(other, name)!r}" for name in differing)
             raise ProtocolError(f"different protocols: {apart}", "evaluate both with the same protocol")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from melink.evaluate import plots, svg
+from melink.evaluate import before_after, plots, svg
 from melink.evaluate.cards import Lookup, card, legend
 from melink.evaluate.instructive import ABOUT, instructive
 from melink.evaluate.markup import document, text
@@ -46,6 +46,7 @@ def report(
     body = (
         f"<header><h1>{text(title)}</h1>{_headline(result)}</header>"
         f"<h2>Protocol</h2>{_protocol(result)}<h2>Slices</h2>{_slices(result)}"
+        f"{before_after.section(result)}"
         f'<h2>Plots</h2><div class="plots">{"".join(_plots(outcomes))}</div>'
         f"{_nil(result['overall']['nil'])}{_calibration(result['overall']['calibration'])}"
         f"{_mentions(outcomes, lookup, limit, pictures)}"
@@ -70,6 +71,9 @@ def _headline(result: Mapping[str, Any]) -> str:
         f"{counts['passed_over']:,} rows passed over. "
         "Small figures: 95% bootstrap interval over sentences where they are known, else mentions."
     )
+    protocol = Protocol.from_dict(result["protocol"])
+    if protocol.exactness() != "exact":
+        words += f" The ranking is {protocol.exactness()}."
     return f'<dl class="figures">{"".join(cells)}</dl><p class="counts">{words}</p>'
 
 

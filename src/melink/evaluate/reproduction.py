@@ -48,7 +48,8 @@ class Terms(Config):
         ties: Tie rule.
         miss_policy: What gold that is not a candidate counts as.
         generators: Where candidates came from; empty when the whole knowledge base was ranked.
-        approximate: Recall of an approximate search; None for an exact ranking.
+        shortlist: How many entities of each mention an approximate ranking looked at.
+        approximate: Its recall; None for an exact ranking. Where there is a shortlist, another run's may differ.
     """
 
     split: str
@@ -60,6 +61,7 @@ class Terms(Config):
     ties: str
     miss_policy: Literal["miss", "inject_gold", "drop"]
     generators: tuple[str, ...] = ()
+    shortlist: int | None = None
     approximate: float | None = None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -12,16 +12,12 @@ from melink import progress
 from melink.candidates.base import Candidates
 from melink.candidates.inject import inject_gold
 from melink.evaluate.outcome import Outcome
-from melink.evaluate.ranks import RankCounter, TopK, rank_of
-from melink.kb.view import EntityView
 from melink.linker import BATCH, Linker
-from melink.methods.base import total
-from melink.records import NIL, Labelled, Mention
+from melink.methods.pairwise import Pairwise
+from melink.ranking.rank import rank
+from melink.ranking.ranks import rank_of
+from melink.records import NIL, Labelled
 
-CHUNK = 8192
-"""Entities scored at once; memory grows with CHUNK × BLOCK, never with the knowledge base."""
-BLOCK = 256
-"""Mentions scored at once."""
 Ties = Literal["mean", "optimistic", "pessimistic"]
 KEPT = 10
 """Candidates kept for each mention in the outcome."""
@@ -31,42 +27,41 @@ KEPT = 10
 class Ranked:
     """Ranks of gold (None: gold is not among the candidates) and the candidates on top.
 
-    ``injected`` counts the lists that gold was put into; their candidate recall says nothing.
+    ``injected`` counts the lists that gold was put into; their candidate recall says nothing. ``recall`` is that of an
+    approximate ranking: the share of a sample whose exact best entity it found.
     """
 
     ranks: list[float | None]
     top: Candidates
     sizes: list[int]
     injected: int = 0
+    recall: float | None = None
 
 
-def rank_full(linker: Linker, samples: Sequence[Labelled], ties: Ties = "mean") -> Ranked:
-    """Rank the whole knowledge base for each mention, exactly, streamed over entity chunks.
+def kept(linker: Linker) -> int:
+    """Return how many candidates of each mention an outcome carries: all that a reranker looks at."""
+    return KEPT if linker.reranker is None else max(KEPT, linker.reranker.scope.k)
 
-    Two passes: the first scores each gold, the second counts the entities above it and keeps a running top k.
+
+def rank_full(linker: Linker, samples: Sequence[Labelled], ties: Ties = "mean", shortlist: int | None = None) -> Ranked:
+    """Rank the whole knowledge base for each mention, exactly (:mod:`melink.ranking.rank`).
+
+    Args:
+        linker: Whose method ranks.
+        samples: Mentions with gold.
+        ties: Tie rule.
+        shortlist: Approximately, by a shortlist of so many; gold outside of it has no rank.
     """
-    view, method = linker.kb.view(), linker.method
-    method.warm(view)
-    mentions = [sample.mention for sample in samples]
-    sides = [method.mentions(block) for block in _blocks(mentions)]
+    view = linker.kb.view()
     gold = view.rows([sample.gold or "" for sample in samples])
-    counter = RankCounter(_gold_scores(linker, view, sides, gold))
-    best = TopK(len(samples), min(linker.run.k, len(view)))
-    with progress.task("ranking the knowledge base", len(view) * len(samples), "pairs") as advance:
-        for start in range(0, len(view), CHUNK):
-            stop = min(start + CHUNK, len(view))
-            entities = method.entities(view.slice(start, stop))
-            for block, side in enumerate(sides):
-                rows = slice(block * BLOCK, min((block + 1) * BLOCK, len(samples)))
-                scores = total(method.score(side, entities))
-                inside = np.where((gold[rows] >= start) & (gold[rows] < stop), gold[rows] - start, -1)
-                counter.update(scores, inside, rows)
-                best.update(scores, start, rows)
-                advance(scores.size)
-    ranks = counter.ranks(ties)
-    known: list[float | None] = [float(rank) if row >= 0 else None for rank, row in zip(ranks, gold, strict=True)]
-    top = Candidates(tuple(tuple(view.ids[row] for row in rows if row >= 0) for rows in best.rows()))
-    return Ranked(known, top, [len(view)] * len(samples))
+    mentions = [sample.mention for sample in samples]
+    least = kept(linker)
+    k = least if isinstance(linker.method, Pairwise) else max(linker.run.k, least)  # fewer best, fewer pairs to score
+    found = rank(linker.method, linker.kb, mentions, k, gold, ties, shortlist)
+    known: list[float | None] = [None if np.isnan(place) else float(place) for place in found.ranks]
+    top = Candidates(tuple(tuple(view.ids[row] for row in rows if row >= 0) for rows in found.rows))
+    sizes = [len(view) if shortlist is None else min(shortlist, len(view))] * len(samples)
+    return Ranked(known, top, sizes, recall=found.recall)
 
 
 def rank_candidates(
@@ -100,8 +95,8 @@ def rank_candidates(
 
 
 def outcomes(linker: Linker, samples: Sequence[Labelled], ranked: Ranked) -> list[Outcome]:
-    """Attach links, with parts and evidence, to the ranks."""
-    view = linker.kb.view()
+    """Attach links, with parts and evidence, to the ranks: those of the retrieval, before any reranker."""
+    view, top = linker.kb.view(), kept(linker)
     found: list[Outcome] = []
     for start in range(0, len(samples), BATCH):
         batch = samples[start : start + BATCH]
@@ -109,7 +104,7 @@ def outcomes(linker: Linker, samples: Sequence[Labelled], ranked: Ranked) -> lis
         own = Candidates(ranked.top.ids[start : start + BATCH], ranked.top.sources[start : start + BATCH])
         inside = [sample.gold is not None and view.row(sample.gold) is not None for sample in batch]
         asked = [(sample.gold,) if known and sample.gold else () for sample, known in zip(batch, inside, strict=True)]
-        links = linker.rank(mentions, own, KEPT)
+        links = linker.rank(mentions, own, top)
         golds = linker.rank(mentions, Candidates(tuple(asked)), 1)
         for offset, (sample, link, gold) in enumerate(zip(batch, links, golds, strict=True)):
             place = start + offset
@@ -120,18 +115,3 @@ def outcomes(linker: Linker, samples: Sequence[Labelled], ranked: Ranked) -> lis
             sentence = None if said is None else str(said)
             found.append(Outcome(sample.mention, answer, inside[offset], rank, size, link, scored, sentence=sentence))
     return found
-
-
-def _gold_scores(linker: Linker, view: EntityView, sides: Sequence[Any], gold: np.ndarray) -> np.ndarray:
-    scores = np.full(len(gold), np.nan, dtype=np.float32)
-    for block, side in enumerate(sides):
-        rows = gold[block * BLOCK : (block + 1) * BLOCK]
-        own = np.flatnonzero(rows >= 0)
-        if len(own):
-            entities = linker.method.entities(view.take(rows[own]))
-            scores[block * BLOCK + own] = total(linker.method.score(side, entities))[own, np.arange(len(own))]
-    return scores
-
-
-def _blocks(mentions: Sequence[Mention]) -> list[Sequence[Mention]]:
-    return [mentions[start : start + BLOCK] for start in range(0, len(mentions), BLOCK)]

@@ -95,18 +95,18 @@ def _protocol(data: Mapping[str, Any]) -> Protocol:
     words = (protocol.method, protocol.run or "", protocol.entity_text_source, protocol.split_file, protocol.kb_hash)
     if not all(isinstance(word, str) for word in words) or not isinstance(protocol.kb_size, int):
         raise ProtocolError("a protocol field of the wrong type", _AGAIN)
-    if not isinstance(protocol.encoders, dict) or not isinstance(protocol.weights, dict):
-        raise ProtocolError("encoders and weights are not objects", _AGAIN)
+    if not all(isinstance(each, dict) for each in (protocol.encoders, protocol.weights, protocol.reranker)):
+        raise ProtocolError("encoders, weights and reranker are not objects", _AGAIN)
     return protocol
 
 
 def gather(results: Sequence[Result]) -> list[System]:
     """Join results that are the same system with another seed, in order of first appearance, and name the systems.
 
-    They are the same system when method, entity text, encoders and weights agree and the runs are called the same but
-    for the number after "seed" (``runs/a-seed1``, ``runs/a-seed2``). Where the run's name has such a number, encoders
-    and weights need only have the same names: training made them. Two results with the same run and the same seeds are
-    never joined, because something that the protocol does not show must differ.
+    They are the same system when method, entity text, reranker, encoders and weights agree and the runs are called the
+    same but for the number after "seed" (``runs/a-seed1``, ``runs/a-seed2``). Where the run's name has such a number,
+    encoders and weights need only have the same names: training made them. Two results with the same run and the same
+    seeds are never joined, because something that the protocol does not show must differ.
     """
     same: dict[tuple[Any, ...], list[Result]] = {}
     for result in results:
@@ -123,12 +123,18 @@ def _settings(protocol: Protocol) -> tuple[Any, ...]:
     run = protocol.run or protocol.method
     bare = _SEED.sub("", run)
     made = [sorted(each) if bare != run else sorted(each.items()) for each in (protocol.encoders, protocol.weights)]
-    return (protocol.method, bare, protocol.entity_text_source, *map(str, made))
+    return (protocol.method, bare, protocol.entity_text_source, *map(str, (*made, sorted(protocol.reranker.items()))))
+
+
+def _called(protocol: Protocol) -> str:
+    run = _SEED.sub("", Path(protocol.run or "").name) or protocol.method
+    again = ":".join(str(protocol.reranker[key]) for key in ("name", "variant") if key in protocol.reranker)
+    return f"{run} + {again}" if again else run
 
 
 def _names(joined: Sequence[Sequence[Result]]) -> list[str]:
     """Return the last part of the run's name, or where two would be called the same the file's, or its whole path."""
-    runs = [_SEED.sub("", Path(own[0].protocol.run or "").name) or own[0].protocol.method for own in joined]
+    runs = [_called(own[0].protocol) for own in joined]
     stems = [Path(own[0].path).stem for own in joined]
     paths = [own[0].path for own in joined]
     counts = Counter(runs)

@@ -89,16 +89,21 @@ class Choices:
     def ranked(self, text: str, field: str = "ids") -> list[str] | None:
         """Return all entities in the order of an answer, or None when it names none.
 
-        Unknown ids and repeats are dropped; entities that are not named follow in the order in which they were offered.
+        As :meth:`listed`; entities that are not named follow in the order in which they were offered.
+        """
+        named = self.listed(text, field)
+        return list(dict.fromkeys([*named, *self.ids.values()])) if named else None
+
+    def listed(self, text: str, field: str = "ids") -> list[str]:
+        """Return the entities that an answer names, in its order; unknown ids and repeats are dropped.
+
         A JSON object that has ``field`` counts by that field alone: a list, or a text.
         """
         found = read_object(text)
         said = found[field] if found is not None and field in found else text
         pieces = said if isinstance(said, list) else [said]
         named = [local for piece in pieces if isinstance(piece, str) for local in self._named(piece)]
-        if not named:
-            return None
-        return [self.ids[local] for local in dict.fromkeys([*named, *self.ids])]
+        return [self.ids[local] for local in dict.fromkeys(named)]
 
     def _named(self, text: str) -> list[str]:
         tokens = re.findall("[0-9A-Za-z_]+", without_thoughts(text))

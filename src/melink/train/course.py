@@ -8,31 +8,43 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Float, Int64
 
-from melink import progress
 from melink.candidates.base import Generator
-from melink.candidates.fusion import fused
 from melink.candidates.name_score import similarity
 from melink.errors import InputError
 from melink.evaluate.metrics import summarise
-from melink.evaluate.ranks import rank_of
 from melink.kb.store import KnowledgeBase
 from melink.kb.view import EntityView
 from melink.methods.names import entity_names
 from melink.methods.trainable import Batch, Trainable
-from melink.records import NIL, Labelled, Mention
-from melink.train.negatives import NONE, Pools, epoch_batches, epoch_size, make_pools, reordered
+from melink.ranking.ranks import rank_of
+from melink.records import NIL, Labelled
+from melink.train.lookup import looked_up
+from melink.train.mining import mine
+from melink.train.negatives import (
+    NONE,
+    Pools,
+    epoch_batches,
+    epoch_size,
+    make_pools,
+    most_doubles,
+    reordered,
+)
 from melink.train.plan import Plan
 
 BLOCK: Final = 256
 """Mentions whose candidates are looked up, or scored, at once."""
 DECIDED: Final = 0.12
 """A mention is easy when gold's name similarity exceeds every hard candidate's by this."""
+
+MOST_DOUBLES: Final = 64
+"""So many entities beyond the pool are mined at most, since gold and its doubles go."""
 
 Score = Callable[[Any, Batch], Float[np.ndarray, "b c"]]
 """Scores all mentions of a batch against its columns, with the module as it is."""
@@ -76,10 +88,15 @@ class Course:
         valid = [valid[place] for place in picked]
         config = plan.negatives
         # a few more than the pool holds: gold and its doubles go
-        mined = _candidates(generators, [s.mention for s in train], view, config.pool + 8, "hard candidates")
-        judged = _candidates(judges, [s.mention for s in valid], view, plan.valid_candidates, "validation candidates")
+        folder = kb.features_dir / "candidates"
+        mined = looked_up(generators, [s.mention for s in train], view, config.pool + 8, folder, "hard candidates")
+        valid_k = plan.valid_candidates
+        judged = looked_up(judges, [s.mention for s in valid], view, valid_k, folder, "validation candidates")
         gold, valid_gold = view.rows([s.gold or "" for s in train]), view.rows([s.gold or "" for s in valid])
-        self.view, mined, gold = _narrowed(view, mined, gold)
+        if config.whole:
+            self.view = view  # any entity may be mined
+        else:
+            self.view, mined, gold = _narrowed(view, mined, gold)
         self.valid_view, self._judged, self._valid_gold = _narrowed(view, judged, valid_gold)
         surfaces = [s.mention.surface for s in train]
         names = entity_names(self.view)
@@ -90,7 +107,8 @@ class Course:
         texts = read(self.view) if read is not None else [" ".join(own) for own in names]
         reads = [f"{'|'.join(own)}\n{text}" for own, text in zip(names, texts, strict=True)]
         self.pools = make_pools(surfaces, gold, mined, reads, easy, config.pool)
-        self.prepared = method.prepare([s.mention for s in train], self.view)
+        self._method, self._kb, self._mentions = method, kb, [s.mention for s in train]
+        self.prepared = method.prepare(self._mentions, self.view)
         self._valid_prepared = method.prepare([s.mention for s in valid], self.valid_view)
         self.key = _key(method, plan, (*train, *valid), self.view)
 
@@ -129,6 +147,21 @@ class Course:
                 scores[start + m, : len(places)] = found[m, places]
         return reordered(self.pools, scores)
 
+    def mined_anew(
+        self, own: slice, folder: Path, changed: Mapping[str, Any], rank: int = 0
+    ) -> Int64[np.ndarray, "m k"]:
+        """Return what the model, as it was saved, ranks highest in the whole knowledge base: rows for some mentions.
+
+        Args:
+            own: Which training mentions.
+            folder: Where it was saved; takes what is needed meanwhile (:func:`~melink.train.mining.mine`).
+            changed: What saving it returned.
+            rank: Of this process.
+        """
+        k = self.plan.negatives.pool + min(most_doubles(self.pools), MOST_DOUBLES)
+        scratch = folder / f"process-{rank}"
+        return mine(self._method, self._kb, self._mentions[own], k, folder, changed, scratch)
+
 
 def _key(method: Trainable, plan: Plan, samples: Iterable[Labelled], view: EntityView) -> str:
     """Hash everything that must be the same for a training to go on."""
@@ -164,23 +197,6 @@ def _sample(n: int, most: int, seed: int) -> list[int]:
     if not most or most >= n:
         return list(range(n))
     return sorted(np.random.default_rng([seed, 977]).permutation(n)[:most].tolist())
-
-
-def _candidates(
-    generators: Sequence[Generator], mentions: Sequence[Mention], view: EntityView, k: int, what: str
-) -> list[list[int]]:
-    """Return the rows of each mention's candidates, best first."""
-    found: list[list[int]] = []
-    with progress.task(what, len(mentions), "mentions") as advance:
-        for start in range(0, len(mentions), BLOCK):
-            block = mentions[start : start + BLOCK]
-            found += (
-                [view.rows(ids).tolist() for ids in fused(generators, block, k).ids]
-                if generators
-                else [[]] * len(block)
-            )
-            advance(len(block))
-    return found
 
 
 def _narrowed(

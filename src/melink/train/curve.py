@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from melink import registry
-from melink.config import parse
 from melink.datasets.files import load_json
 from melink.errors import ConfigError, InputError, Problems
 from melink.evaluate.curves import Curve, Point, times_seen
@@ -191,7 +190,7 @@ def _train(study: Study, folder: Path, share: float, seed: int, drawn: Share) ->
     }
     plan = {**(study.run.train or {}), "seed": seed}
     if study.equal_steps:
-        base = parse(Plan, plan, "train")
+        base = Plan.of(study.run)
         epochs = max(1, round(base.epochs * 100 / share))
         plan |= {"epochs": epochs, "patience": epochs * base.validations}
     run = study.run.model_copy(update={"train": plan, "fitted_on": fitted_on})
@@ -236,7 +235,7 @@ def _identity(study: Study) -> dict[str, Any]:
     """
     if "seed" in (study.run.train or {}):
         raise ConfigError("train.seed is set, but each point has a seed of its own", "leave it out; say --seeds")
-    plan = parse(Plan, study.run.train or {}, "train").model_dump(mode="json", exclude={"seed"})
+    plan = Plan.of(study.run).model_dump(mode="json", exclude={"seed"})
     keys = {"method", "settings", "text_encoder", "image_encoder", "encoder", "generators", "k"}
     pictures = sum(sample.mention.image is not None for sample in (*study.train, *study.valid))
     return {

@@ -67,13 +67,13 @@ def fit(linker: Linker, samples: Sequence[Labelled]) -> Fitted:
         InputError: No mention has gold.
     """
     method, settings = linker.method, linker.method.settings()
-    names = list(settings.get("weights", ("name",)))
-    start = np.asarray([settings.get("weights", {}).get(name, 1.0) for name in names])
-    neutral = np.asarray([getattr(method, "neutral", {}).get(name, 0.0) for name in names])
+    names = list(settings["weights"]) if "weights" in settings else None
+    start = np.asarray([settings["weights"][name] for name in names] if names else [1.0])
+    neutral = np.asarray([getattr(method, "neutral", {}).get(name, 0.0) for name in names or ("total",)])
     lists, lost = collect(_raw(linker), samples, names)
     weights, shifts, held_out = start, neutral, hits_at_1(lists, start, neutral)
     before, kept = held_out, False
-    if "weights" in settings:
+    if names is not None:
         sharp = 1 / method.confidence.temperature
         held_out = cross_validated(lists, start, neutral, sharp=sharp)
         if kept := held_out <= before:  # likelihood is not Hits@1: it can cost hits
@@ -101,13 +101,13 @@ def _raw(linker: Linker) -> Linker:
     return assemble(linker.run.model_copy(update={"settings": raw}), linker.kb)
 
 
-def collect(linker: Linker, samples: Sequence[Labelled], parts: Sequence[str]) -> tuple[list[Listed], int]:
+def collect(linker: Linker, samples: Sequence[Labelled], parts: Sequence[str] | None) -> tuple[list[Listed], int]:
     """Score the candidates of labelled mentions.
 
     Args:
         linker: One whose parts are raw: weights 1, neutral values 0.
         samples: Mentions with gold; the unlabelled are passed over.
-        parts: Names of the parts, in the order of the columns.
+        parts: Names of the parts, in the order of the columns; None for the total alone.
 
     Returns:
         The lists, and how many mentions were left out because gold is in the knowledge base but not listed.
@@ -117,7 +117,9 @@ def collect(linker: Linker, samples: Sequence[Labelled], parts: Sequence[str]) -
         if place == MISSED:
             lost += 1
             continue
-        own = np.stack([board.parts[p][m] if p in board.parts else np.full(len(board.view), np.nan) for p in parts], -1)
+        found = board.parts if parts is not None else {"total": board.totals}
+        nothing = np.full(len(board.view), np.nan)
+        own = np.stack([found[p][m] if p in found else nothing for p in parts or ("total",)], -1)
         own = own[board.ranked[m]].astype(np.float64)
         gold = None if place == OUTSIDE else place
         lists.append(Listed(np.nan_to_num(own), ~np.isnan(own), gold, sentence(sample)))

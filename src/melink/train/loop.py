@@ -24,11 +24,13 @@ from jaxtyping import Float
 
 from melink import progress
 from melink.errors import ConfigError, MelinkError
+from melink.methods.gather import share
 from melink.methods.trainable import Batch, Trainable
 from melink.train.checkpoint import Place, read_best, read_state, write_best, write_state
 from melink.train.course import Course
 from melink.train.log import StepLog
-from melink.train.negatives import Pools
+from melink.train.mining import emptied
+from melink.train.negatives import Pools, refilled
 from melink.train.plan import Plan
 
 SIGNS_OF_NO_MEMORY = ("out of memory", "can't allocate memory", "DefaultCPUAllocator")
@@ -113,6 +115,7 @@ class _Loop:
     def run(self, resume: bool, stopped: Callable[[], bool]) -> Trained:
         began = time.perf_counter()
         self._start(resume)
+        self._refresh()
         opened = contextlib.closing(StepLog(self.folder, self.place.step)) if self.main else contextlib.nullcontext()
         with opened as log, progress.task("training", self.steps, "steps") as advance:
             advance(self.place.step)
@@ -137,6 +140,8 @@ class _Loop:
         self, log: StepLog | None, advance: Callable[[int], None], stopped: Callable[[], bool], began: float
     ) -> None:
         place, plan = self.place, self.plan
+        if plan.negatives.whole and place.epoch and not place.done:
+            self._mine()
         steps = _steps(self.course.batches(place.epoch), plan.accumulate)
         due = {round(len(steps) * (n + 1) / plan.validations) for n in range(plan.validations)}
         for batches in steps[place.done :]:
@@ -184,8 +189,10 @@ class _Loop:
 
     def _validated(self, epoch_ends: bool) -> None:
         """Validate, keep the best; where asked, order the hard candidates anew while validation runs."""
+        self._refresh()
         place, plan = self.place, self.plan
-        more = epoch_ends and plan.negatives.refresh and place.epoch + 1 < plan.epochs
+        refresh = plan.negatives.refresh and not plan.negatives.whole
+        more = epoch_ends and refresh and place.epoch + 1 < plan.epochs
         began = time.perf_counter()
         self.module.eval()
         with ThreadPoolExecutor(1) as background:
@@ -205,6 +212,25 @@ class _Loop:
                 write_best(self.method.module, self.folder)
         else:
             place.worse += 1
+
+    def _mine(self) -> None:
+        """Fill the pools from the whole knowledge base: as an epoch begins, so that stopping after one does not wait.
+
+        One process saves the method, for all; each mines for its share of the mentions.
+        """
+        own, folder = share(len(self.course.pools.gold), self.rank, self.world), self.folder / "checkpoint/mined"
+        with emptied(folder) if self.main else contextlib.nullcontext():
+            saved = [self.method.save(folder)] if self.main else []
+            (changed,) = gather_object(saved) if self.world > 1 else saved  # nobody reads before it is written
+            rows = self.course.mined_anew(own, folder, changed, self.rank)
+            if self.world > 1:
+                rows = np.concatenate(gather_object([rows]))  # nor is it removed before all are done
+        self.course.pools = refilled(self.course.pools, rows.tolist())
+
+    def _refresh(self) -> None:
+        refresh = getattr(self.method, "refresh", None)
+        if refresh is not None:
+            refresh(self.course.prepared)
 
     def _score(self, prepared: Any, batch: Batch) -> Float[np.ndarray, "b c"]:
         with torch.no_grad(), self._arithmetic():
@@ -227,7 +253,7 @@ class _Loop:
         if log is not None:
             log.flush()
         if self.main:
-            refreshed = self.plan.negatives.refresh
+            refreshed = self.plan.negatives.refresh or self.plan.negatives.whole
             extra = {"hard": torch.from_numpy(self.course.pools.hard)} if refreshed else {}
             write_state(self.place, self.method.module, self.optimizer, extra, self.folder)
         self.accelerator.wait_for_everyone()

@@ -6,9 +6,9 @@ is one column, so two mentions of it are never each other's negatives); an entit
 it reads the same, letter for letter; anything when gold is NIL (such mentions are left out and counted).
 
 Hard candidates come from any candidate generators. Between epochs they can be ordered anew by the model as it then is
-(`refresh`), while validation runs. Batches hold confusable names together: a pool of shuffled mentions is sorted by
-surname (the last word), so that one mention's gold is another's hard negative for free. Mentions whose name alone
-decides teach little and are met at the rate `easy`.
+(`refresh`), while validation runs, or mined anew from the whole knowledge base (`whole`). Batches hold confusable names
+together: a pool of shuffled mentions is sorted by surname (the last word), so that one mention's gold is another's hard
+negative for free. Mentions whose name alone decides teach little and are met at the rate `easy`.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ class NegativesConfig(Config):
         hard: How many of them a mention brings into its batch, drawn anew each time.
         sharpness: How much more often the likeliest are drawn: odds e^(−sharpness · place / pool); 0 draws evenly.
         refresh: Order the pools anew by the model after each epoch.
+        whole: Fill the pools anew before each epoch but the first: with what the model, as it then is, ranks highest in
+            the whole knowledge base (:mod:`melink.train.mining`).
         group: Mentions sorted together, in batches; 1 leaves the order to chance.
         easy: Share of the mentions decided by name alone that an epoch meets.
     """
@@ -47,6 +49,7 @@ class NegativesConfig(Config):
     hard: int = Field(default=2, ge=0)
     sharpness: float = Field(default=3.0, ge=0)
     refresh: bool = False
+    whole: bool = False
     group: int = Field(default=8, ge=1)
     easy: float = Field(default=0.15, ge=0, le=1)
 
@@ -90,11 +93,30 @@ def make_pools(
     """
     numbers: dict[str, int] = {}
     doubles = np.asarray([numbers.setdefault(text, len(numbers)) for text in texts], dtype=np.int64)
+    surname = [(fold(s).split() or [""])[-1] for s in surfaces]
+    return Pools(gold, _cleaned(gold, candidates, doubles, pool), doubles, surname, easy)
+
+
+def refilled(pools: Pools, candidates: Sequence[Sequence[int]]) -> Pools:
+    """Replace each mention's hard candidates by as many of others, likeliest first, as may be negatives."""
+    hard = _cleaned(pools.gold, candidates, pools.doubles, pools.hard.shape[1])
+    return Pools(pools.gold, hard, pools.doubles, pools.surname, pools.easy)
+
+
+def most_doubles(pools: Pools) -> int:
+    """Return how many entities, itself among them, read like the gold that most others read like."""
+    return int(np.bincount(pools.doubles)[pools.doubles[pools.gold]].max())
+
+
+def _cleaned(
+    gold: Int64[np.ndarray, " m"], candidates: Sequence[Sequence[int]], doubles: Int64[np.ndarray, " n"], pool: int
+) -> Int64[np.ndarray, "m k"]:
+    """Return the first candidates of each mention that may be negatives, without repeats."""
     hard = np.full((len(gold), pool), NONE, dtype=np.int64)
     for m, own in enumerate(candidates):
-        found = [place for place in dict.fromkeys(own) if doubles[place] != doubles[gold[m]]][:pool]
+        found = [place for place in dict.fromkeys(own) if place != NONE and doubles[place] != doubles[gold[m]]][:pool]
         hard[m, : len(found)] = found
-    return Pools(gold, hard, doubles, [(fold(s).split() or [""])[-1] for s in surfaces], easy)
+    return hard
 
 
 def reordered(pools: Pools, scores: Float[np.ndarray, "m k"]) -> Pools:

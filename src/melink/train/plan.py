@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field
 
-from melink.config import Config
+from melink import registry
+from melink.config import Config, parse
+from melink.runs import Run
 from melink.train.negatives import NegativesConfig
 
 
@@ -51,6 +54,17 @@ class Plan(Config):
     checkpoint_every: int = Field(default=100, ge=1)
     seed: int = 0
     negatives: NegativesConfig = NegativesConfig()
+
+    @classmethod
+    def of(cls, run: Run) -> Plan:
+        """Return the plan of a run: what it says, over its method's own defaults, over these.
+
+        Raises:
+            NotFound: No such method.
+            ConfigError: A plan that cannot be used.
+        """
+        own: Mapping[str, Any] = getattr(registry.load("method", run.method), "plan", {})
+        return parse(cls, {**own, **(run.train or {})}, "train")
 
     def rate(self, step: int, steps: int) -> float:
         """Return the share of the highest learning rate at a step, counted from 0, of ``steps``."""

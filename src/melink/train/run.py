@@ -22,7 +22,6 @@ import torch
 
 from melink import registry
 from melink.candidates.load import CHEAP, load_generators
-from melink.config import parse
 from melink.datasets.files import replacing
 from melink.datasets.leaks import leak_report
 from melink.errors import Problems
@@ -69,10 +68,11 @@ def train_run(
         Interrupted: Ctrl-C; ``resume`` goes on.
     """
     refuse_leftovers(folder, resume)
-    plan = parse(Plan, run.train or {}, "train")
+    plan = Plan.of(run)
     began = time.perf_counter()
-    if run.text_encoder is not None:  # trained on from another run: its encoder lies there
-        run = run.model_copy(update={"text_encoder": run.located(run.text_encoder)})
+    # trained on from another run: its encoders lie there
+    named = {key: getattr(run, key) for key in ("text_encoder", "image_encoder", "encoder")}
+    run = run.model_copy(update={key: run.located(name) for key, name in named.items() if name is not None})
     context = context_of(run, kb, problems)
     torch.manual_seed(plan.seed)  # before the method draws its first weights
     method = registry.load("method", run.method).build(context, run.settings)

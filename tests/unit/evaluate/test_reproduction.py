@@ -16,7 +16,7 @@ import yaml
 from melink.cli.main import app
 from melink.config import parse
 from melink.errors import ConfigError, NotFound
-from melink.evaluate.agreement import agrees, apart, lines
+from melink.evaluate.agreement import agrees, apart, lines, ranking
 from melink.evaluate.measured import Measured, measured
 from melink.evaluate.replay import check_data, plan
 from melink.evaluate.reproduction import Reproduction, find, folder, read, read_all
@@ -188,6 +188,7 @@ def test_published_figures_stand_beside_ours() -> None:
         ({"kb_size": 4, "ties": "optimistic"}, {"kb_size": True, "ties": True}),
         ({"candidates": 100, "generators": ["names"]}, {"candidates": True, "generators": True}),
         ({"approximate": 0.9}, {"approximate": True}),
+        ({"shortlist": 16, "approximate": 0.9}, {"shortlist": True, "approximate": True}),
         ({"method": "zeroshot"}, {}),
     ],
 )
@@ -195,6 +196,14 @@ def test_another_protocol_is_told(changes: dict[str, Any], fatal: dict[str, bool
     found = apart(record().protocol, [PROTOCOL, {**PROTOCOL, **changes}])
     assert {each.term: each.fatal for each in found} == fatal
     assert agrees([], found) is not any(fatal.values())
+
+
+def test_the_recall_of_a_shortlist_may_differ_from_run_to_run() -> None:
+    told = {"shortlist": 16, "approximate": 0.9}
+    terms = record(protocol={**RECORD["protocol"], **told}).protocol
+    assert apart(terms, [{**PROTOCOL, **told, "approximate": 0.91}]) == []
+    assert [each.term for each in apart(terms, [{**PROTOCOL, **told, "shortlist": 17}, PROTOCOL])] == ["shortlist"]
+    assert ranking(terms) == "all ranked, approximately by a shortlist of 16, recall 0.9000"
 
 
 def test_the_plan_of_several_seeds(tmp_path: Path) -> None:

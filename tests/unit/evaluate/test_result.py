@@ -179,8 +179,29 @@ def test_every_difference_of_protocol_is_named(protocol, field):
 
 def test_what_two_results_must_share_is_pinned():
     assert set(COMPARED) == {
-        "candidates", "generators", "kb_size", "kb_hash", "ties", "miss_policy", "approximate", "split_hash",
+        "candidates", "generators", "kb_size", "kb_hash", "ties", "miss_policy", "shortlist", "approximate",
+        "split_hash",
     }  # fmt: skip
+
+
+def test_the_recall_of_one_shortlist_is_a_figure_and_no_rule(protocol):
+    short = replace(protocol, candidates="full", shortlist=256, approximate=0.99)
+    assert short.comparable_with(replace(short, approximate=1.0)) is None
+    for other in ({"shortlist": 16}, {"shortlist": None}, {"shortlist": None, "approximate": None}):
+        with pytest.raises(ProtocolError, match="shortlist: 256 and"):
+            short.comparable_with(replace(short, **other))
+    unnamed = replace(short, shortlist=None)
+    with pytest.raises(ProtocolError, match=r"approximate: 0.99 and 1.0"):
+        unnamed.comparable_with(replace(unnamed, approximate=1.0))
+
+
+def test_how_exact_a_ranking_is_in_words(protocol):
+    short = replace(protocol, candidates="full", shortlist=1024)
+    assert protocol.exactness() == "exact" and short.exactness() == "approximate by a shortlist of 1,024"
+    told = "approximate by a shortlist of 1,024, recall 0.9950 of the exact answer"
+    assert dict(replace(short, approximate=0.995).items())["ranked"] == f"the whole knowledge base, {told}"
+    assert Protocol.from_dict(short.to_dict()) == short
+    assert Protocol.from_dict({k: v for k, v in protocol.to_dict().items() if k != "shortlist"}) == protocol  # of old
 
 
 def test_methods_are_what_one_compares(protocol):

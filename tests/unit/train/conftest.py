@@ -6,14 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from melink.candidates.names import Names
+from melink.features.store import FeatureStore
 from melink.kb.store import KnowledgeBase
 from melink.kb.view import EntityView
+from melink.methods.base import Context, Parts
+from melink.methods.tensors import read_tensors, write_tensors
 from melink.methods.trainable import Batch
 from melink.records import Entity, Labelled, Mention
 from melink.train.course import Course
@@ -46,12 +50,18 @@ class Lines(nn.Module):
 
 
 class Toy:
-    """The method: ``lines`` gives slope and height of each entity; ``before`` is called before each training batch."""
+    """The method: ``lines`` gives slope and height of each entity; ``before`` is called before each training batch.
+
+    It links as well, by the tensors of a run directory. Its name is that of a method that needs no encoder.
+    """
+
+    name = "names"
 
     def __init__(
         self, lines: Mapping[str, tuple[float, float]], before: Callable[[], object] | None = None, lr: float = 1.0
     ) -> None:
         self.lines, self.lr = dict(lines), lr
+        self.context: Context | None = None
         self.module: Any = Lines()
         self.module.before = before
 
@@ -75,7 +85,27 @@ class Toy:
         return chosen[:, 0], chosen[:, 1], torch.from_numpy(batch.gold), torch.from_numpy(batch.allowed)
 
     def save(self, folder: Path) -> dict[str, Any]:
+        write_tensors(self.module, folder)
         return {}
+
+    @classmethod
+    def build(cls, context: Context, settings: Mapping[str, Any]) -> Toy:
+        made = cls(settings["lines"])
+        read_tensors(made.module, context.folder)
+        return made
+
+    def warm(self, view: EntityView) -> None:
+        """There is nothing to encode."""
+
+    def mentions(self, mentions: Sequence[Mention]) -> int:
+        return len(mentions)
+
+    def entities(self, view: EntityView) -> list[float]:
+        theta = float(self.module.theta.detach())
+        return [slope * theta + height for slope, height in (self.lines[id] for id in view.ids)]
+
+    def score(self, mentions: int, entities: list[float]) -> Parts:
+        return {"line": np.tile(np.asarray(entities, dtype=np.float32), (mentions, 1))}
 
 
 class Class:
@@ -86,6 +116,7 @@ class Class:
 
     def course(self, toy: Toy, gold: Sequence[str | None], valid: Sequence[str | None], **plan: Any) -> Course:
         names = [Names(self.kb)]
+        toy.context = Context(self.kb, FeatureStore(self.kb.features_dir))
         return Course(toy, self.kb, names, names, labelled(gold, "t"), labelled(valid, "v"), Plan.model_validate(plan))
 
 

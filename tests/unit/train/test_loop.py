@@ -135,22 +135,41 @@ def test_refreshed_candidates_are_in_the_order_of_the_model(anns: Any, toy: Any,
     assert losses(tmp_path / "a") != losses(tmp_path / "b")  # other candidates were met
 
 
+def test_candidates_mined_from_the_whole_knowledge_base(anns: Any, toy: Any, tmp_path: Path) -> None:
+    """The pool has room for one, and the generator proposes E2; with θ = 1.25 and more, E3 is the best wrong one."""
+    plan = {"negatives": {"pool": 1, "hard": 1, "whole": True}, "lr": 0.25, "batch": 1}
+    _, course = trained(anns, toy(UP), tmp_path / "a", epochs=2, **plan)
+    assert course.view.ids == ["E1", "E2", "E3", "E4"]  # none is left out: each may be mined
+    assert names_of(course) == ["E2"]
+    method = toy(UP)
+    _, course = trained(anns, method, tmp_path / "b", epochs=3, **plan)
+    assert names_of(course) == ["E3"] and (course.pools.hard == course.pools.hard[0]).all()
+    assert sorted(path.name for path in (tmp_path / "b" / "checkpoint").iterdir()) == [
+        "best.safetensors", "state.safetensors",
+    ]  # fmt: skip
+    _, once = trained(anns, toy(HILL), tmp_path / "c", epochs=1, **plan)
+    assert names_of(once) == ["E2"]  # nothing is mined for an epoch that never comes
+
+
+@pytest.mark.parametrize(("how", "lines"), [("refresh", HILL), ("whole", UP)])
 @pytest.mark.parametrize("at", range(1, 13))
-def test_interrupted_and_gone_on_with(anns: Any, toy: Any, tmp_path: Path, at: int) -> None:
+def test_interrupted_and_gone_on_with(
+    anns: Any, toy: Any, tmp_path: Path, at: int, how: str, lines: dict[str, tuple[float, float]]
+) -> None:
     plan = {
-        "negatives": {"pool": 3, "hard": 1, "refresh": True, "sharpness": 1.0},
+        "negatives": {"pool": 3, "hard": 1, how: True, "sharpness": 1.0},
         "epochs": 3, "batch": 1, "validations": 2, "checkpoint_every": 5,
     }  # fmt: skip
-    whole = toy(HILL)
+    whole = toy(lines)
     expected, course = trained(anns, whole, tmp_path / "whole", **plan)
-    stopped = toy(HILL, before=calls(at, interrupt))
+    stopped = toy(lines, before=calls(at, interrupt))
     if at < 12:
         with pytest.raises(Interrupted):
             trained(anns, stopped, tmp_path / "cut", **plan)
         assert len(losses(tmp_path / "cut")) == at  # the step was finished
     else:  # there is nothing left to stop
         trained(anns, stopped, tmp_path / "cut", **plan)
-    again = toy(HILL)
+    again = toy(lines)
     found, its = trained(anns, again, tmp_path / "cut", resume=True, **plan)
     assert theta(again) == theta(whole) and losses(tmp_path / "cut") == losses(tmp_path / "whole")
     assert names_of(its) == names_of(course)

@@ -15,6 +15,8 @@ from melink.train.negatives import (
     epoch_batches,
     epoch_size,
     make_pools,
+    most_doubles,
+    refilled,
     reordered,
 )
 
@@ -195,6 +197,14 @@ def test_pools_are_put_into_a_new_order() -> None:
     assert new.hard.tolist() == [[2, 4, 1, NONE], [5, NONE, NONE, NONE]]
     same = reordered(found, np.zeros((2, 4), dtype=np.float32))
     assert same.hard.tolist() == found.hard.tolist()  # ties keep their order
+    assert (new.gold is found.gold, new.easy is found.easy, new.surname is found.surname) == (True, True, True)
+
+
+def test_pools_are_filled_anew() -> None:
+    found = pools([0, 3, 5], [[1], [], [2]], pool=2)
+    assert most_doubles(found) == 2 and most_doubles(pools([5], [[1]])) == 1
+    new = refilled(found, [[0, 3, 2, 2, 5, 1], [3, 0, NONE, NONE], [4, 5, 1, NONE]])
+    assert new.hard.tolist() == [[2, 5], [NONE, NONE], [4, 1]]
     assert (new.gold is found.gold, new.easy is found.easy, new.surname is found.surname) == (True, True, True)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from melink.config import parse
 from melink.errors import ConfigError
+from melink.runs import Run
 from melink.train.plan import Plan
 
 
@@ -52,6 +53,16 @@ def test_what_cannot_be_is_named(wrong: dict[str, object]) -> None:
 def test_one_key_of_a_nested_table_keeps_the_others() -> None:
     plan = parse(Plan, {"negatives": {"hard": 7}})
     assert plan.negatives.hard == 7 and plan.negatives.pool == Plan().negatives.pool
+
+
+def test_a_run_says_what_its_method_leaves_open() -> None:
+    assert Plan.of(Run(method="biencoder")) == Plan()
+    own = Plan.of(Run(method="mimic"))
+    assert (own.epochs, own.batch, own.lr, own.head_lr) == (4, 128, 1e-5, 1e-3) and own.clip == Plan().clip
+    said = Plan.of(Run(method="melov", train={"batch": 7, "seed": 3}))
+    assert said == own.model_copy(update={"batch": 7, "seed": 3})
+    with pytest.raises(ConfigError, match="train: epoch"):
+        Plan.of(Run(method="mimic", train={"epoch": 3}))
 
 
 def test_a_plan_is_made_again_from_what_is_written() -> None:
