@@ -36,9 +36,15 @@ METHODS: Final[dict[str, dict[str, Any]]] = {
     "melov filter": {"method": "melov", "settings": {**_SHORT, "filter": 0.0}},
 }
 """Name in tables → what of a run differs from the defaults. ``text only`` is MIMIC without an image encoder."""
-SETTINGS: Final = ("clean", "mixed", "patchy")
-"""``clean``: trained on good pictures. ``mixed``: on pictures of all conditions and severities. ``patchy``: on good
-ones, and a third of the people have no picture in the knowledge base."""
+_ABLATIONS: Final = ("melov", "melov w/o inter", "melov w/o intra", "melov w/o τ", "melov filter")
+SETTINGS: Final = {
+    "clean": ("zeroshot", "text only", "mimic", *_ABLATIONS),
+    "mixed": ("mimic", *_ABLATIONS),
+    "patchy": ("zeroshot", "mimic", "mimic, neutral", "melov", "melov, average"),
+}
+"""What is trained in each setting. ``clean``: on good pictures. ``mixed``: on pictures of all conditions and
+severities. ``patchy``: on good ones, and a third of the people have no picture in the knowledge base; elsewhere all
+have one, and what stands for a missing one changes no order."""
 PLAN: Final = {"epochs": 12, "batch": 64, "patience": 4, "valid_mentions": 0}
 QUICK: Final = {**PLAN, "epochs": 2}
 

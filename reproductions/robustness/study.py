@@ -119,16 +119,15 @@ def main() -> None:
     progress.enable()
     try:
         methods = listed(given.methods, list(METHODS), "method of the study")
-        settings = listed(given.settings, SETTINGS, "setting")
+        settings = listed(given.settings, list(SETTINGS), "setting")
         seeds = [int(seed) for seed in given.seeds.split(",")]
         study = Study(given.data, given.out, given.quick)
-        # zeroshot is not trained: mixed would repeat clean
         cells = [
             Cell(setting, method, seed)
             for setting in settings
             for seed in seeds
-            for method in methods
-            if not (setting == "mixed" and method == "zeroshot")
+            for method in SETTINGS[setting]
+            if method in methods
         ]
         found = figures(run(study, cells))
         write(given.out, about(study, seeds), found)

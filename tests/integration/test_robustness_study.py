@@ -48,7 +48,9 @@ def test_figures_are_those_of_the_ranks(out: Path) -> None:
             assert len(ranks) == len(cell["people"][case])
             assert all(1 <= rank <= found["people"] for rank in ranks)
             if ranks:
-                assert figures["cases"][case]["hits@1"] == pytest.approx(sum(r <= 1 for r in ranks) / len(ranks))
+                assert figures["cases"][case]["hits@1"] == pytest.approx(
+                    sum(r <= 1 for r in ranks) / len(ranks), abs=1e-5
+                )
         poor = [rank for case in ("person/2", "person/4", "place/2", "place/4") for rank in cell["ranks"][case]]
         expected = sum(rank <= 1 for rank in poor) / len(poor)
         assert figures["families"]["low relevance"]["hits@1"] == pytest.approx(expected, abs=1e-5)

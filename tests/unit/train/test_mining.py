@@ -15,6 +15,7 @@ from melink.candidates.names import Names
 from melink.demo.run import Demo
 from melink.kb.store import KnowledgeBase
 from melink.linker import context_of
+from melink.methods.pairwise import Pairwise
 from melink.methods.trainable import Batch
 from melink.records import NIL
 from melink.runs import Run
@@ -68,7 +69,7 @@ def moved(method: Any) -> None:
     with torch.no_grad():
         for parameter in method.module.parameters():
             if parameter.requires_grad:
-                parameter += 0.1 * parameter.std(correction=0).clamp(min=0.1) * torch.randn_like(parameter)
+                parameter += 0.4 * parameter.std(correction=0).clamp(min=0.1) * torch.randn_like(parameter)
 
 
 def all_scores(course: Course) -> np.ndarray:
@@ -108,7 +109,8 @@ def test_the_pool_holds_the_highest_wrong_ones_of_the_model_as_it_is(course: Cou
         assert set(own) <= set(wrong) and len(set(own)) == POOL
         best = np.sort(scores[m, wrong])[::-1][:POOL]
         # kept terms have 16 bits, so that what differs by less may change places
-        assert scores[m, own] == pytest.approx(best, abs=2e-3 * size)
+        apart = 2e-3 if isinstance(course._method, Pairwise) else 1e-5
+        assert scores[m, own] == pytest.approx(best, abs=apart * size)
     assert sum(scores[m, wrong_ones(course, m)].max() - scores[m, new.hard[m, 0]] < 1e-6 for m in range(24)) >= 20
     assert (new.hard != course.pools.hard).any()
 
