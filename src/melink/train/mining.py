@@ -61,7 +61,7 @@ def mine(
         StoreError: The disk is full, or the folder cannot be written.
     """
     with torch.random.fork_rng(devices=[]):
-        current = method
+        current = as_saved(method, kb, folder, changed, scratch)
         shortlist = max(SHORTLIST, k) if isinstance(current, Pairwise) else None
         return rank(current, kb, mentions, k, shortlist=shortlist, sample=0, terms=scratch / "terms").rows
 
