@@ -149,9 +149,10 @@ class TGLU(nn.Module):
         """Return what :meth:`local` does, for one mention and some entities."""
         own = max(1, int(mentions.mask[m].sum()))
         keys, values, mask = (x[m : m + 1, :own] for x in (mentions.keys, mentions.values, mentions.mask))
-        return self.local(
-            mentions._replace(text=mentions.text[:1], keys=keys, values=values, mask=mask), entities, gained
-        )[0]
+        if entities.queries.shape[1] * len(gained) * own <= CACHE:  # one block: nothing to sort
+            return self._local(keys, values, mask, entities.queries, entities.mask, gained)[0]
+        alone = mentions._replace(text=mentions.text[:1], keys=keys, values=values, mask=mask)
+        return self.local(alone, entities, gained)[0]
 
     def _local(
         self, keys: Tensor, values: Tensor, theirs: Tensor, queries: Tensor, mask: Tensor, gained: Tensor
