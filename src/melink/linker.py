@@ -21,6 +21,7 @@ from melink.features.encoder import Encoder
 from melink.features.load import load_image, load_pair, load_text
 from melink.features.store import FeatureStore
 from melink.kb.store import KnowledgeBase
+from melink.kb.texts import ORIGINAL
 from melink.kb.view import EntityView
 from melink.methods.base import Context, Method, Need, Parts, total
 from melink.methods.pairwise import Pairwise
@@ -195,6 +196,7 @@ def batches(items: Iterable[Mention], size: int) -> Iterator[list[Mention]]:
 def assemble(run: Run, kb: KnowledgeBase, given: str | Path | None = None, problems: Problems | None = None) -> Linker:
     """Make the linker that a run describes, over a knowledge base."""
     context = context_of(run, kb, problems)
+    kb = context.kb
     method = registry.load("method", run.method).build(context, run.settings)
     generators = load_generators(run.generators, kb, context.store, context.text, reader_of(method), given)
     made = {"kb": str(kb.path), "settings": method.settings()}
@@ -206,9 +208,19 @@ def assemble(run: Run, kb: KnowledgeBase, given: str | Path | None = None, probl
 
 
 def context_of(run: Run, kb: KnowledgeBase, problems: Problems | None = None) -> Context:
-    """Load the encoders of a run over a knowledge base."""
+    """Load the encoders of a run over a knowledge base, which is read by the text that the run names.
+
+    Raises:
+        ConfigError: Another text than the original is named and nothing reads it.
+        NotFound: The knowledge base has no such text.
+    """
     needs = registry.load("method", run.method).needs
     text, image = _encoders(run, needs, "dense" in run.generators)
+    if run.entity_text != ORIGINAL and text is None:
+        raise ConfigError(
+            f"nothing here reads the {run.entity_text} text of an entity", "choose a method that reads text"
+        )
+    kb = kb.reading(run.entity_text)
     return Context(kb, FeatureStore(kb.features_dir), text, image, run.folder, problems or Problems())
 
 

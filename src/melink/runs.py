@@ -18,6 +18,7 @@ from melink.config import Config, parse
 from melink.datasets.files import replacing
 from melink.errors import ConfigError, NotFound
 from melink.kb.disk import write_json
+from melink.kb.texts import EntityText
 
 NAME = "config.json"
 OWN: Final = "run:"
@@ -33,6 +34,7 @@ class Run(Config):
         text_encoder: Registered encoder name, hub name or path; None for no text.
         image_encoder: Likewise for images.
         encoder: One dual encoder for both sides (CLIP, SigLIP); overrides the two above.
+        entity_text: Text that entities are read by: their own, or one of ``melink enrich descriptions``.
         generators: Candidate generators, fused.
         k: Candidates scored for each mention when linking.
         rerank: Name and settings of a reranker (docs/reranking.md); None for none.
@@ -50,6 +52,7 @@ class Run(Config):
     text_encoder: str | None = "minilm"
     image_encoder: str | None = "classical"
     encoder: str | None = None
+    entity_text: EntityText = "original"
     generators: tuple[str, ...] = DEFAULT
     k: int = Field(default=100, ge=1)
     rerank: dict[str, Any] | None = None
@@ -143,6 +146,7 @@ def _card(run: Run, paper: str) -> str:
         "---\nlibrary_name: melink\ntags: [multimodal-entity-linking]\n---\n"
         f"# {run.method}\n\n{paper}; {fitted}.\n\n"
         f"- text encoder: {run.encoder or run.text_encoder}\n- image encoder: {run.encoder or run.image_encoder}\n"
+        f"- entity text: {run.entity_text}\n"
         f"- candidates: {', '.join(run.generators)} (top {run.k})\n- melink {run.melink}\n{table}"
         "\n```python\nimport melink\n\n"
         "linker = melink.Linker.from_pretrained('this directory', kb='knowledge base')\n```\n"

@@ -22,7 +22,7 @@ FIGURES |= {"calibration", "ci95"}
 PROTOCOL = {
     "candidates", "kb_size", "kb_hash", "entity_text_source", "split_file", "split_hash", "method", "generators",
     "kb_version", "ties", "miss_policy", "shortlist", "approximate", "leaks", "seeds", "encoders", "weights", "run",
-    "reranker",
+    "reranker", "entities_hash",
 }  # fmt: skip
 
 

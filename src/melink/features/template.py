@@ -5,6 +5,9 @@ Entities:  {label} {aliases} {description} {attributes} {types} {triples} {extra
 
 An empty field leaves nothing behind: spaces are collapsed. ``{triples}`` are the facts with an entity as tail, in
 words, that ``{attributes}`` do not state already; the shortest come first so that most facts fit.
+
+Where entities are read by another text (``--entity-text static``), it stands in the place of the first of
+``{description}``, ``{attributes}`` and ``{extract}``; the other two are empty.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from melink.kb.view import EntityView
 from melink.records import Mention, Triple
 
 MENTION_FIELDS: Final = ("surface", "text", "left", "right")
+PROSE: Final = ("description", "attributes", "extract")
 ENTITY_FIELDS: Final = ("label", "aliases", "description", "attributes", "types", "triples", "extract")
 _BLANK: Final = re.compile(r"\s+")
 
@@ -55,16 +59,25 @@ def read_entities(template: str, view: EntityView, most_triples: int = 6) -> lis
         template: See the module; only its fields are read from disk.
         view: The entities.
         most_triples: How many facts ``{triples}`` holds.
+
+    Raises:
+        ConfigError: The view has another text of its entities, and the template reads none.
     """
     wanted = [name for _, name, _, _ in Formatter().parse(template) if name]
+    others, prose = view.texts or [""] * len(view), [name for name in wanted if name in PROSE]
+    if view.texts is not None and not prose:
+        raise ConfigError(f"entity_template {template!r} reads no text of an entity", "add {description}")
     texts = []
     columns = {name: view.column(name) for name in wanted if name not in ("triples", "attributes")}
     stated = view.column("attributes") if {"attributes", "triples"} & set(wanted) else [""] * len(view)
-    for row in range(len(view)):
+    for row, other in enumerate(others):
         values = {name: _words(column[row]) for name, column in columns.items()}
         values["attributes"] = stated[row] or ""
+        if other:
+            values |= {**dict.fromkeys(prose, ""), prose[0]: other}
         if "triples" in wanted:
-            values["triples"] = _facts(view.triples(row), values["attributes"].casefold(), most_triples)
+            known = other or values["attributes"]
+            values["triples"] = _facts(view.triples(row), known.casefold(), most_triples)
         texts.append(_filled(template, values))
     return texts
 

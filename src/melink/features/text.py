@@ -23,6 +23,10 @@ _FIELDS: Final[dict[str, tuple[str, ...]]] = {
 class Columns(Protocol):
     """The part of :class:`~melink.kb.view.EntityView` that is read here."""
 
+    @property
+    def texts(self) -> list[str] | None:
+        """What each entity is read by in place of its own fields, if anything."""
+
     def column(self, name: str) -> list[str]:
         """Return one field of every entity."""
 
@@ -50,9 +54,15 @@ def entity_text(entity: Entity, source: str = "auto") -> str:
 
 
 def entity_texts(view: Columns, source: str = "auto") -> list[str]:
-    """Return the text of every entity of a view, as :func:`entity_text` does for one."""
-    wanted = fields(source)
-    return list(_rows(view, wanted, source == "auto"))
+    """Return the text of every entity of a view, as :func:`entity_text` does for one.
+
+    An entity that the view has another text of (``--entity-text``) is read by that one, whatever the source.
+    """
+    found = list(_rows(view, fields(source), source == "auto"))
+    if view.texts is None:
+        return found
+    labels = view.column("label")
+    return [_sentence(head, text) if text else own for head, text, own in zip(labels, view.texts, found, strict=True)]
 
 
 def fields(source: str) -> tuple[str, ...]:

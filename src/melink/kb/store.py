@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from melink.kb.names import NameIndex
+    from melink.kb.texts import Reading
     from melink.kb.vectors import Vectors
     from melink.kb.view import EntityView
 
@@ -51,10 +52,19 @@ class KnowledgeBase:
         >>> kb.search("Blair")[0], kb.get("Q9545").label             # doctest: +SKIP
     """
 
-    def __init__(self, path: Path, manifest: Manifest, pinned: int | None = None) -> None:
-        self.path = path
+    def __init__(self, path: Path, manifest: Manifest, pinned: int | None = None, texts: Reading | None = None) -> None:
+        self.path, self.texts = path, texts
         self._pinned = pinned
         self._attach(manifest)
+
+    def reading(self, text: str) -> KnowledgeBase:
+        """Return this knowledge base with another text of its entities, or with their own (:mod:`melink.kb.texts`)."""
+        from melink.kb.texts import ORIGINAL, Texts
+
+        if text == (self.texts.kind if self.texts else ORIGINAL):
+            return self
+        chosen = None if text == ORIGINAL else Texts(self.path, text).reading()
+        return KnowledgeBase(self.path, self._manifest, self._pinned, chosen)
 
     @classmethod
     def open(cls, path: str | Path, version: int | None = None) -> KnowledgeBase:
@@ -150,7 +160,7 @@ class KnowledgeBase:
         return int(self._tables.entities.count_rows())
 
     def content_hash(self) -> str:
-        """Return a hash of all entities, read afresh from the table.
+        """Return a hash of all entities and of the texts they are read by, read afresh from the table.
 
         It depends neither on their order nor on the folders in which data and pictures lie.
         """
@@ -158,6 +168,7 @@ class KnowledgeBase:
         from melink.kb.tables import batches
 
         total = sum(sum(row_hashes(batch)) for batch in batches(self._tables.entities, FIELDS))
+        total += self.texts.number(self.view()) if self.texts else 0
         return f"{total % 2**256:064x}"
 
     def get(self, id: str) -> Entity:
@@ -222,7 +233,7 @@ class KnowledgeBase:
             place = pc.index_in(ids.combine_chunks(), found["id"].combine_chunks())
             return found.take(place).drop_columns("id").combine_chunks()
 
-        return EntityView(table, heavy, self.labels, self._relation_labels, self.path)
+        return EntityView(table, heavy, self.labels, self._relation_labels, self.path, self.texts)
 
     def labels(self, ids: Iterable[str]) -> dict[str, str]:
         """Return the labels of those ids that are known, also ids that only triples mention."""
@@ -255,19 +266,15 @@ class KnowledgeBase:
 
     def stats(self) -> dict[str, Any]:
         """Return counts of everything, bytes on disk, version and content hash."""
+        from melink.kb.disk import size_of
         from melink.kb.statistics import statistics
 
         return {
             **statistics(self._tables),
-            "bytes": self._bytes(),
+            "bytes": size_of(self._tables.path),
             "version": self.version,
             "content_hash": self.content_hash(),
         }
-
-    def _bytes(self) -> int:
-        from melink.kb.disk import size_of
-
-        return size_of(self._tables.path)
 
     @property
     def names(self) -> NameIndex:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from jaxtyping import Int64
 
 from melink.kb.schema import image_path, to_entity
+from melink.kb.texts import Reading
 from melink.records import Entity, Triple
 
 Names = Callable[[Iterable[str]], Mapping[str, str]]
@@ -33,16 +34,24 @@ class EntityView:
         labels: Gives labels of entities anywhere in the knowledge base.
         relations: Gives labels of relations.
         root: Folder that relative picture paths start from.
+        reading: Other texts that the entities are read by; None for their own.
     """
 
     def __init__(
-        self, table: pa.Table, heavy: Callable[[], pa.Table], labels: Names, relations: Names, root: Path
+        self,
+        table: pa.Table,
+        heavy: Callable[[], pa.Table],
+        labels: Names,
+        relations: Names,
+        root: Path,
+        reading: Reading | None = None,
     ) -> None:
         self._table = table
         self._heavy = heavy
         self._label_of = labels
         self._relation_of = relations
         self._root = root
+        self._reading = reading
         self._columns: dict[str, list[Any]] = {}
 
     def __len__(self) -> int:
@@ -74,9 +83,7 @@ class EntityView:
     def take(self, rows: Int64[np.ndarray, " n"]) -> EntityView:
         """Return a view of some rows, in the order given."""
         places = pa.array(rows)
-        return EntityView(
-            self._table.take(places), lambda: self._extra.take(places), self._label_of, self._relation_of, self._root
-        )
+        return self._part(lambda table: table.take(places))
 
     def column(self, name: str) -> list[Any]:
         """Return one column as a list: ``id label aliases description attributes extract types images triples``.
@@ -95,6 +102,11 @@ class EntityView:
                 values = self._table[name].to_pylist()
             self._columns[name] = values
         return self._columns[name]
+
+    @cached_property
+    def texts(self) -> list[str] | None:
+        """The text that each row is read by in place of its own fields, empty where it has none; None for nobody."""
+        return None if self._reading is None else self._reading.texts(self)
 
     def _lists(self, name: str) -> list[list[str]]:
         column = self._table[name].combine_chunks()
@@ -167,7 +179,8 @@ class EntityView:
         return self._part(lambda table: table.slice(start, stop - start))
 
     def _part(self, cut: Callable[[pa.Table], pa.Table]) -> EntityView:
-        return EntityView(cut(self._table), lambda: cut(self._extra), self._label_of, self._relation_of, self._root)
+        shared = (self._label_of, self._relation_of, self._root, self._reading)
+        return EntityView(cut(self._table), lambda: cut(self._extra), *shared)
 
     @cached_property
     def key(self) -> str:
@@ -177,6 +190,9 @@ class EntityView:
             for name in table.column_names:
                 digest.update(name.encode())
                 _hash_values(table[name].combine_chunks(), digest)
+        if self.texts is not None and any(self.texts):
+            digest.update(b"texts")
+            _hash_values(pa.array(self.texts, pa.string()), digest)
         return digest.hexdigest()
 
 

@@ -38,6 +38,7 @@ class Request:
         schema: JSON schema that the answer should follow, or None for free text.
         answer_tokens: Longest answer; that of the settings when None.
         sample: Number of the answer, to ask the same thing several times.
+        earlier: Turns before this one, the user's and the model's by turns; both are there or neither.
     """
 
     parts: tuple[str | Picture, ...]
@@ -45,6 +46,7 @@ class Request:
     schema: Mapping[str, Any] | None = None
     answer_tokens: int | None = None
     sample: int = 0
+    earlier: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Prepared:
         fields: Model, length and sampling: everything of the body but messages and schema.
         unreadable: Reason codes of pictures that could not be read.
         dropped: Pictures of the request are not sent: the settings say so, or none could be read.
+        earlier: As in the request, as valid Unicode.
     """
 
     key: bytes
@@ -68,6 +71,7 @@ class Prepared:
     fields: Mapping[str, Any]
     unreadable: tuple[str, ...]
     dropped: bool
+    earlier: tuple[str, ...] = ()
 
     @property
     def pictures(self) -> int:
@@ -76,7 +80,8 @@ class Prepared:
 
     def estimate(self) -> int:
         """Return a generous estimate of the tokens of the prompt."""
-        words = len(self.system.encode()) + sum(len(part.encode()) for part in self.parts if isinstance(part, str))
+        texts = [self.system, *self.earlier, *(part for part in self.parts if isinstance(part, str))]
+        words = sum(len(text.encode()) for text in texts)
         return words // _BYTES_PER_TOKEN + _TOKENS_PER_PICTURE * self.pictures + _TOKENS_PER_MESSAGE
 
     def longest(self) -> int:
@@ -86,7 +91,10 @@ class Prepared:
     def body(self, pictures: bool, schema: bool) -> dict[str, Any]:
         """Return the JSON body of the HTTP request, with or without pictures and schema."""
         system = [{"role": "system", "content": self.system}] if self.system else []
-        body = {**self.fields, "messages": [*system, {"role": "user", "content": self._content(pictures)}]}
+        roles = ("user", "assistant")
+        before = [{"role": roles[place % 2], "content": text} for place, text in enumerate(self.earlier)]
+        asked = {"role": "user", "content": self._content(pictures)}
+        body = {**self.fields, "messages": [*system, *before, asked]}
         if schema and self.schema is not None:
             form = {"name": "answer", "strict": True, "schema": dict(self.schema)}
             body["response_format"] = {"type": "json_schema", "json_schema": form}
@@ -132,9 +140,12 @@ def prepare(request: Request, settings: LLMSettings) -> Prepared:
         "schema": schema,
         "sample": request.sample,
     }
+    earlier = tuple(map(_valid, request.earlier))
+    if earlier:  # else the key is that of requests which were kept before there were dialogues
+        form["earlier"] = earlier
     key = hashlib.sha256(orjson.dumps(form, option=orjson.OPT_SORT_KEYS)).digest()
     dropped = had > 0 and not any(isinstance(part, Shown) for part in parts)
-    return Prepared(key, system, tuple(parts), schema, fields, tuple(unreadable), dropped)
+    return Prepared(key, system, tuple(parts), schema, fields, tuple(unreadable), dropped, earlier)
 
 
 def _picture(part: Shown, settings: LLMSettings) -> dict[str, Any]:

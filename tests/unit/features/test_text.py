@@ -17,6 +17,8 @@ BARE = Entity("Q2", "Georgia", extract="A state of the USA.")
 class View:
     """Two entities as columns."""
 
+    texts: list[str] | None = None
+
     def column(self, name: str) -> list[str]:
         return [getattr(entity, name) for entity in (FULL, BARE)]
 

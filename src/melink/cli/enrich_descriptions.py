@@ -1,0 +1,197 @@
+"""``melink enrich descriptions``: better texts of the entities, beside their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from melink.cli import options
+from melink.cli.common import err, report, verb, write_json
+
+if TYPE_CHECKING:
+    from melink.enrich.checked import Checked
+    from melink.enrich.descriptions import Made
+    from melink.errors import Problems
+    from melink.kb.store import KnowledgeBase
+    from melink.rerank.llm import LLMSettings
+
+LONGEST = 600
+
+
+@verb
+def descriptions(
+    kb: options.KB,
+    kind: Annotated[
+        str,
+        typer.Argument(help="static: from a file of abstracts; dynamic: by a language model.", show_default=False),
+    ],
+    abstracts: Annotated[
+        Path | None,
+        typer.Option("--abstracts", help="Static: .jsonl, .tsv, or DBpedia's .ttl or .nt; .gz and .bz2 too."),
+    ] = None,
+    same_as: Annotated[
+        Path | None, typer.Option("--same-as", help="Static: sameAs triples from articles to Wikidata ids.")
+    ] = None,
+    language: Annotated[str, typer.Option("--language", help="Static: language of DBpedia's abstracts.")] = "en",
+    longest: Annotated[int, typer.Option("--longest", min=50, help="Most characters of a text.")] = LONGEST,
+    ids: Annotated[Path | None, typer.Option("--ids", help="Only the entities whose ids this file lists.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Dynamic: at most so many that have no text yet.")
+    ] = None,
+    llm_url: Annotated[
+        str | None, typer.Option("--llm-url", help="Base address of an OpenAI-compatible server, such as .../v1.")
+    ] = None,
+    llm_model: Annotated[str | None, typer.Option("--llm-model", help="Name of the model at the server.")] = None,
+    llm_key_env: Annotated[
+        str | None, typer.Option("--llm-key-env", help="NAME of the environment variable that holds the key.")
+    ] = None,
+    max_requests: Annotated[int | None, typer.Option("--max-requests", min=0, help="Most HTTP requests.")] = None,
+    max_cost: Annotated[
+        float | None, typer.Option("--max-cost", min=0, help="Most cost; needs --set prices.input=… and .output=….")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="File of answers; KB/answers.sqlite by default.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Make nothing; only check the texts that are there against the facts.")
+    ] = False,
+    places: Annotated[
+        Path | None, typer.Option("--places", help="Another knowledge base that knows in which country places lie.")
+    ] = None,
+    drop_contradicting: Annotated[
+        bool, typer.Option("--drop-contradicting", help="Read such entities by their own text again.")
+    ] = False,
+    lacking: Annotated[
+        Path | None, typer.Option("--lacking", help="Write the entities without a text here: id, reason.")
+    ] = None,
+    flags: Annotated[
+        Path | None, typer.Option("--flags", help="Write what contradicts the facts here, as JSONL.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="Language-model settings in YAML.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="A language-model setting: --set concurrency=8 (repeatable).")
+    ] = None,
+    json: options.Json = False,
+    strict: options.Strict = False,
+) -> None:
+    """Give entities a better text than their own; `--entity-text static` or `dynamic` makes methods read it.
+
+    The entities stay as they are. The same command goes on after a stop, and makes only what is new or has changed.
+    What is there is then checked: years, places, nationalities and occupations against the entity's facts.
+
+    Examples:
+
+        melink enrich descriptions KB static --abstracts abstracts.jsonl.gz --lacking lacking.tsv
+
+        melink enrich descriptions KB static --abstracts long-abstracts_lang=en.ttl.bz2 --same-as sameas.ttl.bz2
+
+        melink enrich descriptions KB dynamic --llm-url http://127.0.0.1:8080/v1 --llm-model qwen --max-requests 5000
+
+        melink enrich descriptions KB dynamic --check --flags flags.jsonl
+    """
+    from melink.enrich.checked import check_texts
+    from melink.errors import InputError, Problems
+    from melink.kb.store import KnowledgeBase
+    from melink.kb.texts import KINDS
+
+    if kind not in KINDS:
+        raise InputError(f"{kind!r} is no kind of text", f"write {' or '.join(KINDS)}")
+    if (kind == "static") != (abstracts is not None) and not check:
+        raise InputError(f"{kind} with{'' if abstracts else 'out'} --abstracts", "static texts need it, no others do")
+    problems, store = Problems(strict=strict), KnowledgeBase.open(kb)
+    summary: dict[str, Any] = {"kind": kind}
+    only = None if ids is None else ids.read_text(encoding="utf-8").split()
+    if not check and abstracts is not None:
+        summary |= _static(store, abstracts, same_as, language, longest, only, problems, lacking)
+    elif not check:
+        chosen = {"url": llm_url, "model": llm_model, "key_env": llm_key_env}
+        settings = _settings(config, {**chosen, "max_requests": max_requests, "max_cost": max_cost}, set_)
+        summary |= _dynamic(store, settings, cache, longest, only, limit, lacking)
+    others = [KnowledgeBase.open(places)] if places is not None else []
+    found = check_texts(store, kind, others, drop_contradicting)
+    summary["check"] = _told(found, flags)
+    if json:
+        write_json(summary)
+    report(problems)
+
+
+def _static(
+    kb: KnowledgeBase,
+    abstracts: Path,
+    same: Path | None,
+    language: str,
+    longest: int,
+    only: list[str] | None,
+    problems: Problems,
+    lacking: Path | None,
+) -> dict[str, Any]:
+    from melink.enrich.descriptions import make_static
+
+    made = make_static(kb, abstracts, problems, same, language, longest, only)
+    return _tell(made, lacking)
+
+
+def _dynamic(
+    kb: KnowledgeBase,
+    settings: LLMSettings,
+    cache: Path | None,
+    longest: int,
+    only: list[str] | None,
+    limit: int | None,
+    lacking: Path | None,
+) -> dict[str, Any]:
+    from melink.enrich.descriptions import ANSWERS, make_dynamic
+    from melink.enrich.dynamic import Introductions
+    from melink.rerank.llm import LanguageModel
+
+    with LanguageModel(settings, cache or kb.path / ANSWERS) as model:
+        made = make_dynamic(kb, Introductions(model, longest), only, limit)
+        err.print(str(model.tally))
+        return {**_tell(made, lacking), "llm": model.tally.to_dict()}
+
+
+def _settings(config: Path | None, given: dict[str, Any], overrides: list[str] | None) -> LLMSettings:
+    from melink.config import load_over
+    from melink.enrich.dynamic import ANSWER_TOKENS
+    from melink.rerank.llm import LLMSettings
+
+    values = {name: value for name, value in given.items() if value is not None}
+    return load_over(LLMSettings(answer_tokens=ANSWER_TOKENS), config, values, overrides or ())
+
+
+def _tell(made: Made, lacking: Path | None) -> dict[str, Any]:
+    from melink.datasets.files import replacing
+
+    found = f"{made.made:,} texts made, {made.unchanged:,} as before, for {made.entities:,} entities"
+    left = ", ".join(f"{count:,} {reason}" for reason, count in made.counts.items())
+    err.print(found + (f"; without one: {left}" if left else ""), markup=False)
+    if made.matched:
+        err.print("found by " + ", ".join(f"{by}: {count:,}" for by, count in made.matched.items()), markup=False)
+    if lacking is not None:
+        with replacing(lacking) as out:
+            out.writelines(f"{id}\t{why}\n".encode() for why, own in made.without.items() for id in own)
+        err.print(f"wrote {lacking}", markup=False)
+    turns = {str(turns): count for turns, count in sorted(made.turns.items())}
+    counts = {"entities": made.entities, "made": made.made, "unchanged": made.unchanged, "without": made.counts}
+    return {**counts, "matched": dict(made.matched), "turns": turns}
+
+
+def _told(found: Checked, flags: Path | None) -> dict[str, Any]:
+    import orjson
+
+    from melink.datasets.files import replacing
+
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in found.kinds.most_common())
+    err.print(
+        f"{found.flagged:,} of {found.texts:,} texts contradict the facts"
+        + (f" ({kinds})" if kinds else "")
+        + f"; {found.checkable:,} say something that could"
+        + (f"; {found.dropped:,} dropped" if found.dropped else "")
+    )
+    if flags is not None:
+        with replacing(flags) as out:
+            out.writelines(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in found.rows)
+        err.print(f"wrote {flags}", markup=False)
+    return found.to_dict()
