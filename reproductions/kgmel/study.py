@@ -1,0 +1,269 @@
+"""KGMEL's retrieval with and without triples, and its ablations, under one protocol, in one table.
+
+    python reproductions/kgmel/study.py --data ../shared/data -o OUT --jobs 2
+    python reproductions/kgmel/study.py --data ../shared/data -o OUT --seeds 0 --systems "full,without triples"
+
+Mentions get facts from the offline generator (``melink enrich triples --with patterns --kb``), once, into OUT. Encoders
+are frozen and the whole knowledge base is ranked, exactly; every row reads the same texts as the matchers of
+docs/matchers.md. A finished cell is not done again. Writes OUT/cells/*.json, OUT/table.json and OUT/table.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, Final
+
+from rich.console import Console
+
+TEXTS: Final = {
+    "mention_template": "{surface} [SEP] {text}",
+    "entity_template": "{label} [SEP] {description} {attributes} {extract}",
+    "asides": True,
+}
+PAPER: Final = {
+    "mention_template": "{surface} [SEP] {text}",
+    "entity_template": "{label}: {description}",
+    "asides": False,
+    "sentence": False,
+    "names": False,
+}
+BATCH: Final = {"negatives": {"hard": 0, "group": 1, "easy": 1.0}}
+"""Negatives of the batch alone, mentions in any order, as published."""
+PLAN: Final = {"checkpoint_every": 1000, "valid_mentions": 200}
+SYSTEMS: Final[dict[str, tuple[dict[str, Any], bool, dict[str, Any]]]] = {
+    "full": ({}, True, {}),
+    "without triples": ({"triples": 0}, True, {}),
+    "without generated triples": ({}, False, {}),
+    "without the sentence": ({"sentence": False}, True, {}),
+    "label and description": ({**PAPER, "sentence": True, "names": True}, True, {}),
+    "label and description, without triples": ({**PAPER, "triples": 0, "names": True}, True, {}),
+    "without image": ({"images": False}, True, {}),
+    "without gate": ({"gate": False}, True, {}),
+    "without L_ME": ({"losses": {"mention_entity": 0.0}}, True, {}),
+    "without L_MM": ({"losses": {"mention_mention": 0.0}}, True, {}),
+    "without L_EE": ({"losses": {"entity_entity": 0.0}}, True, {}),
+    "p 1": ({"top": 1}, True, {}),
+    "p 5": ({"top": 5}, True, {}),
+    "p all": ({"top": None}, True, {}),
+    "beta 0": ({"beta": 0.0}, True, {}),
+    "beta 1": ({"beta": 1.0}, True, {}),
+    "as published": (PAPER, True, BATCH),
+    "as published, without triples": ({**PAPER, "triples": 0}, True, BATCH),
+    "as published, with the sentence": ({**PAPER, "sentence": True}, True, BATCH),
+}
+"""Row → settings, whether mentions have generated facts, and what differs in the plan."""
+SETS: Final = ("wikimel", "richpediamel")
+KS: Final = ("hits@1", "hits@3", "hits@5", "mrr")
+
+
+def main() -> None:
+    """Run what is missing, then write the table."""
+    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ask.add_argument("--data", type=Path, required=True, help="folder of the benchmark data")
+    ask.add_argument("-o", "--output", type=Path, required=True, help="folder of mentions, cells and the table")
+    ask.add_argument("--kb", type=Path, help="knowledge base of the 34,662 persons; built in OUT when not given")
+    ask.add_argument("--sets", default=",".join(SETS), help="benchmarks")
+    ask.add_argument("--seeds", default="0,1,2")
+    ask.add_argument("--systems", default=",".join(SYSTEMS).replace(", ", " "), help="rows")
+    ask.add_argument("--jobs", type=int, default=1, help="processes, of one thread each when more than one")
+    asked = ask.parse_args()
+    systems = [name for name in SYSTEMS if name.replace(", ", " ") in asked.systems.split(",")]
+    folder = asked.kb or _knowledge(asked.data, asked.output)
+    for name in asked.sets.split(","):
+        _enriched(asked.data, asked.output, folder, name)
+    work = [
+        (asked.data, asked.output, folder, name, int(seed), systems)
+        for seed in asked.seeds.split(",")
+        for name in asked.sets.split(",")
+    ]
+    if asked.jobs == 1:
+        for each in work:
+            _run(*each)
+    else:
+        os.environ["OMP_NUM_THREADS"] = "1"
+        with multiprocessing.get_context("spawn").Pool(asked.jobs, maxtasksperchild=1) as pool:
+            pool.starmap(_run, work, chunksize=1)
+    write_table(asked.output)
+
+
+def _knowledge(data: Path, output: Path) -> Path:
+    """Return the knowledge base of persons, built when it is not there."""
+    from melink.cli.main import app
+
+    folder = output / "kb"
+    if not (folder / "manifest.json").is_file():
+        output.mkdir(parents=True, exist_ok=True)
+        named = {"entities": "entities.jsonl.gz", "triples": "triples.tsv.gz", "relations": "relations.tsv"}
+        files = [part for name, file in named.items() for part in (f"--{name}", str(data / "kb" / file))]
+        images = ["--images", str(data / "images/index.csv")]
+        app(["kb", "build", str(folder), *files, "--where", "attributes", *images], standalone_mode=False)
+    return folder
+
+
+def _enriched(data: Path, output: Path, kb: Path, name: str) -> None:
+    """Write the mentions of a benchmark with facts, when they are not there."""
+    from melink.cli.main import app
+
+    (output / "mentions").mkdir(parents=True, exist_ok=True)
+    for split in ("train", "valid"):
+        file = output / "mentions" / f"{name}-{split}.jsonl"
+        if not file.is_file():
+            asked = ["enrich", "triples", str(data / name / f"{split}.jsonl"), "-o", str(file)]
+            images = ["--images", str(data / "images/index.csv")]
+            app([*asked, "--with", "patterns", "--kb", str(kb), *images], standalone_mode=False)
+
+
+def _run(data: Path, output: Path, kb_folder: Path, name: str, seed: int, systems: Sequence[str]) -> None:
+    """Do the cells of one benchmark and one seed that are not there yet."""
+    from melink.datasets.mentions import read_mentions
+    from melink.kb.disk import write_json
+    from melink.kb.store import KnowledgeBase
+
+    files = {system: output / "cells" / f"{name}-{_plain(system)}-{seed}.json" for system in systems}
+    missing = [system for system in systems if not files[system].is_file()]
+    if not missing:
+        return
+    (output / "cells").mkdir(parents=True, exist_ok=True)
+    kb, images = KnowledgeBase.open(kb_folder), data / "images" / "index.csv"
+    sources = {
+        True: {split: output / "mentions" / f"{name}-{split}.jsonl" for split in ("train", "valid")},
+        False: {split: data / name / f"{split}.jsonl" for split in ("train", "valid")},
+    }
+    slices = (data / "slices" / f"{name}_valid_ambiguous.tsv").read_text().splitlines()[1:]
+    ambiguous = {line.split("\t")[0] for line in slices}
+    shared: dict[str, Any] = {}
+    for system in missing:
+        began, cpu = time.perf_counter(), time.process_time()
+        settings, facts, plan = SYSTEMS[system]
+        train, valid = (list(read_mentions(sources[facts][split], images)) for split in ("train", "valid"))
+        cell = _cell(kb, train, valid, ambiguous, {**TEXTS, **settings}, {**PLAN, **plan, "seed": seed}, shared)
+        took = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu}
+        write_json(files[system], {"set": name, "system": system, "seed": seed, **took, **cell})
+        Console(stderr=True).print(name, seed, system, cell["all"]["hits@1"], cell["ambiguous"]["hits@1"], took)
+
+
+READ: Final = (*TEXTS, "description", "triples", "sentence", "images", "most_triples")
+"""Settings on which it depends what is prepared for training."""
+
+
+def _cell(
+    kb: Any,
+    train: list[Any],
+    valid: list[Any],
+    ambiguous: set[str],
+    settings: dict[str, Any],
+    planned: dict[str, Any],
+    shared: dict[str, Any],
+) -> dict[str, Any]:
+    """Train one system with one seed and rank the knowledge base for every validation mention with gold in it."""
+    import torch
+
+    from melink import registry
+    from melink.candidates.load import CHEAP, load_generators
+    from melink.config import parse
+    from melink.evaluate.metrics import summarise
+    from melink.linker import context_of
+    from melink.ranking.rank import rank
+    from melink.runs import Run
+    from melink.train.course import Course
+    from melink.train.loop import train as learn
+    from melink.train.plan import Plan
+
+    kind = registry.load("method", "kgmel")
+    context = context_of(Run(method="kgmel", settings=settings, text_encoder="minilm?max_tokens=40"), kb)
+    torch.manual_seed(planned["seed"])
+    method = kind.build(context, settings)
+    plan = parse(Plan, {**kind.plan, **planned}, "train")
+    facts = sum(len(sample.mention.triples) for sample in train)
+    read = repr([facts, plan.negatives, *(method.settings()[name] for name in READ)])
+    if read not in shared:  # what is read and mined is the same for many rows
+        shared.clear()
+        pooled = load_generators(plan.negatives.generators, kb, context.store, context.text)
+        judges = load_generators(CHEAP, kb, context.store)
+        shared[read] = Course(method, kb, pooled, judges, train, valid, plan)
+    course = copy.copy(shared[read])
+    course.plan = plan
+    with tempfile.TemporaryDirectory() as folder:
+        found = learn(method, course, plan, Path(folder))
+        method = kind.build(_saved(context, method, Path(folder)), settings)
+    view = kb.view()
+    gold = view.rows([sample.gold or "" for sample in valid])
+    asked = [place for place, row in enumerate(gold) if row >= 0]
+    ranked = rank(method, kb, [valid[place].mention for place in asked], 1, gold[asked])
+    ranks = [None if place != place else float(place) for place in ranked.ranks]
+    pairs = [(r, valid[place].mention) for r, place in zip(ranks, asked, strict=True)]
+    return {
+        "steps": found.steps,
+        "train_seconds": found.seconds,
+        "candidates_hits@1": found.best["hits@1"],
+        "all": summarise(ranks),
+        "ambiguous": summarise([r for r, mention in pairs if mention.id in ambiguous]),
+        "with generated triples": summarise([r for r, mention in pairs if mention.triples]),
+    }
+
+
+def _plain(system: str) -> str:
+    return system.replace(",", "").replace(" ", "_")
+
+
+def _saved(context: Any, method: Any, folder: Path) -> Any:
+    from dataclasses import replace
+
+    method.save(folder)
+    return replace(context, folder=folder)
+
+
+def _cells(output: Path) -> Iterator[dict[str, Any]]:
+    import orjson
+
+    for file in sorted((output / "cells").glob("*.json")):
+        yield orjson.loads(file.read_bytes())
+
+
+def write_table(output: Path) -> None:
+    """Write mean ± standard deviation over seeds of every row."""
+    from melink.datasets.files import replacing
+    from melink.kb.disk import write_json
+
+    cells, rows, lines = list(_cells(output)), [], []
+    heads = ("", "Hits@1", "Hits@3", "Hits@5", "MRR", "ambiguous Hits@1", "ambiguous MRR", "seeds")
+    for name in SETS:
+        own = [cell for cell in cells if cell["set"] == name]
+        if not own:
+            continue
+        counts = f"{own[0]['all']['n']:,} mentions, {own[0]['ambiguous']['n']} ambiguous"
+        lines += [f"**{name}** validation: {counts}", "", "| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+        for system in SYSTEMS:
+            same = [cell for cell in own if cell["system"] == system]
+            if not same:
+                continue
+            asked = [*(("all", k) for k in KS), ("ambiguous", "hits@1"), ("ambiguous", "mrr")]
+            figures = {f"{part} {k}": _spread([cell[part][k] for cell in same]) for part, k in asked}
+            rows.append({"set": name, "system": system, "seeds": len(same), "n": same[0]["all"]["n"], **figures})
+            values = [system, *(_text(value) for value in figures.values()), str(len(same))]
+            lines.append("| " + " | ".join(values) + " |")
+        lines.append("")
+    write_json(output / "table.json", rows)
+    with replacing(output / "table.md") as out:
+        out.write("\n".join(lines).encode())
+    Console().print("\n".join(lines), markup=False)
+
+
+def _spread(values: Sequence[float]) -> dict[str, float | None]:
+    return {"mean": fmean(values), "sd": stdev(values) if len(values) > 1 else None}
+
+
+def _text(value: dict[str, Any]) -> str:
+    return f"{100 * value['mean']:.1f}" + ("" if value["sd"] is None else f" ± {100 * value['sd']:.1f}")
+
+
+if __name__ == "__main__":
+    main()
