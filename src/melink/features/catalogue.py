@@ -89,4 +89,26 @@ CARDS: Final = (
         _TORCH,
         "models",
     ),
+    Card(
+        "regions",
+        "image",
+        None,
+        None,
+        "parts of a picture, each as an image encoder sees it; offline: people (cascades), else a grid; "
+        "?encoder=…, ?detector=NAME (RT-DETR, DETR, YOLOS), ?classes=…, ?most=N",
+        "offline: anything but people and faces; what the image encoder does not see",
+        ("cv2",),
+        "faces",
+    ),
+    Card(
+        "faces",
+        "image",
+        720,
+        726,
+        "faces, aligned by their eyes; the same photograph of a face again, also inside another picture; with "
+        "?model=dlib, a Hugging Face name or FILE.onnx also the same person in another photograph",
+        "by itself (hog): the same person in another photograph, mostly; profiles; faces below 24 pixels",
+        ("cv2",),
+        "faces",
+    ),
 )

@@ -4,6 +4,8 @@ minilm                             the embedded text encoder
 classical                          the embedded image encoder
 openai/clip-vit-base-patch32       found out from its configuration: dual, vision or text
 ./my-bert?pooling=cls              options after a question mark: pooling, max_tokens, pad, resize, device
+regions?encoder=classical&most=5   parts of a picture: encoder, detector, classes, score, most, fallback, device
+faces?model=dlib                   faces: model, detector, classes, score, most, pixels, device
 hf-text:NAME, hf-image:NAME, hf-dual:NAME      when the configuration alone does not tell
 """
 
@@ -19,7 +21,11 @@ from melink import registry
 from melink.errors import ConfigError, NotFound
 from melink.features.encoder import Encoder
 
-_OPTIONS: Final = {"pooling": str, "max_tokens": int, "pad": str, "resize": str, "device": str}
+_OPTIONS: Final = {
+    "pooling": str, "max_tokens": int, "pad": str, "resize": str, "device": str,
+    "encoder": str, "detector": str, "classes": str, "score": float, "most": int, "fallback": str,
+    "model": str, "pixels": str,
+}  # fmt: skip
 _FEWEST: Final = 3
 """Tokens that hold a start, an end and something between."""
 

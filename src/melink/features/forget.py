@@ -1,0 +1,55 @@
+"""Taking items out of the feature store again, which otherwise keeps everything: for faces of people who ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+
+from melink.features.shards import KEY, SUFFIX, Shard, full, read_shard, write_shard
+from melink.kb.disk import read_json
+
+
+def forget(root: Path, keys: Collection[bytes] | None, names: Collection[str]) -> int:
+    """Delete the features of some items, as certain encoders made them.
+
+    Every shard that holds one is written anew without it. After a kill in between, the same call finishes the work.
+
+    Args:
+        root: The folder of the feature store.
+        keys: Content hashes of the items; everything when None.
+        names: Names of the encoders.
+
+    Returns:
+        How many rows were deleted.
+
+    Raises:
+        StoreError: A shard is damaged, the disk is full, or the folder cannot be written.
+    """
+    gone = 0
+    for folder in sorted(root.glob("*-*")):
+        about = read_json(folder / "encoder.json")
+        if isinstance(about, dict) and about.get("name") in names:
+            gone += sum(_rewrite(path, keys) for path in sorted(folder.glob(f"[!.]*{SUFFIX}")))
+    return gone
+
+
+def _rewrite(path: Path, keys: Collection[bytes] | None) -> int:
+    shard = read_shard(path)
+    stays = np.array([keys is not None and full(key) not in keys for key in shard.keys.tolist()], dtype=bool)
+    if len(stays) == int(stays.sum()) and (len(stays) or shard.bad):
+        return 0
+    kept = np.flatnonzero(stays)
+    if not len(kept) and not shard.bad:
+        path.unlink()
+        return len(stays)
+    rest = Shard(shard.keys[kept].astype(KEY), shard.vectors[kept], bad=shard.bad, decoder=shard.decoder)
+    if shard.tokens is not None:
+        rows = [shard.token_rows(row) for row in kept.tolist()]
+        tokens = np.concatenate([shard.tokens[:0], *rows])
+        offsets = np.cumsum([0, *map(len, rows)], dtype=np.int64)
+        rest = Shard(rest.keys, rest.vectors, tokens, offsets, shard.bad, shard.decoder)
+    write_shard(path.parent, rest)
+    path.unlink()
+    return int((~stays).sum())

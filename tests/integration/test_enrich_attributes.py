@@ -1,0 +1,164 @@
+"""``melink enrich attributes`` on real portraits: rows, page, attributes by small classifiers, identity, forgetting."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from melink.cli.main import app
+from melink.datasets.mentions import read_mentions
+from melink.errors import Problems
+from melink.features.images import load_image
+from melink.kb.build import build
+
+pytest.importorskip("cv2")
+pytestmark = pytest.mark.data
+
+
+def tiny(name: str) -> Any:
+    """Load the module that saves small models."""
+    path = Path(__file__).parents[1] / "unit" / "features" / "detectors.py"
+    spec = importlib.util.spec_from_file_location("small_detectors", path)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules.setdefault("small_detectors", importlib.util.module_from_spec(spec))
+    if not hasattr(module, name):
+        spec.loader.exec_module(module)
+    return getattr(module, name)
+
+
+def run(*arguments: str | Path, code: int = 0) -> Any:
+    result = CliRunner().invoke(app, ["enrich", "attributes", *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.fixture
+def desk(shared_data: Path, tmp_path: Path) -> Path:
+    """A knowledge base of four people in ``kb``, and ``posts.jsonl``: a row of two, one alone, none, and a bad file."""
+    own = sorted((shared_data / "images/us_politicians").glob("*_0.jpg"))[:4]
+    entities = [{"id": f"Q{n}", "label": f"Person {n}"} for n in range(4)]
+    (tmp_path / "entities.jsonl").write_text("\n".join(map(json.dumps, entities)))
+    (tmp_path / "index.csv").write_text("file,qids\n" + "".join(f"{path},Q{n}\n" for n, path in enumerate(own)))
+    build(tmp_path / "kb", tmp_path / "entities.jsonl", images=tmp_path / "index.csv")
+    row = Image.new("RGB", (448, 224))
+    for place, path in enumerate((own[2], own[0])):
+        row.paste(load_image(path).resize((224, 224)), (224 * place, 0))
+    row.save(tmp_path / "row.jpg", quality=80)
+    load_image(own[3]).resize((180, 180)).save(tmp_path / "one.jpg")
+    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff broken")
+    texts = [("Two <b>people</b>", "row.jpg"), ("One of them", "one.jpg"), ("Nobody", None), ("Broken", "bad.jpg")]
+    posts = [
+        {"id": str(n), "sentence": text, "mention": text.split()[0], "image_file": image, "qid": "Q0", "own": n}
+        for n, (text, image) in enumerate(texts)
+    ]
+    (tmp_path / "posts.jsonl").write_text("\n".join(map(json.dumps, posts)))
+    return tmp_path
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_mentions_without_identity(desk: Path) -> None:
+    """What is asked for by default says where people and faces are, and never who or what they are."""
+    told = run(
+        desk / "posts.jsonl", "--images", desk, "-o", desk / "seen.jsonl", "--html", desk / "seen.html", "--json"
+    )
+    sums = json.loads(told.stdout)
+    assert sums["pictures"] == 3 and sums["readable"] == 2 and sums["faces"] == 3 and sums["looked_at"] == 2
+    assert sums["resembling"] == sums["with_sentences"] == 0 and "threshold" not in sums
+    assert "corrupt" in told.stderr
+    seen = rows(desk / "seen.jsonl")
+    assert [row["own"] for row in seen] == [0, 1, 2, 3] and [row["qid"] for row in seen] == ["Q0"] * 4
+    assert [len(row["picture"]["faces"]) for row in seen] == [2, 1, 0, 0]
+    assert [row["picture"]["readable"] for row in seen] == [True, True, False, False]
+    assert seen[0]["picture"]["said"] == [] and seen[0]["picture"]["faces"][0]["resembles"] == []
+    page = (desk / "seen.html").read_text(encoding="utf-8")
+    assert page.count("<figure>") == 3 and page.count('class="face"') == 3 and page.count("<image ") == 2
+    assert "<b>people</b>" not in page and "&lt;b&gt;people" in page and "corrupt" in page
+    assert str(desk) not in page and not re.search(r'(src|href)="(?!data:)', page)
+    again = json.loads(run(desk / "posts.jsonl", "--images", desk, "-o", desk / "seen.jsonl", "--json").stdout)
+    assert again["looked_at"] == 0 and again["faces"] == 3
+    problems = Problems()
+    assert len(list(read_mentions(desk / "seen.jsonl", desk, problems))) == 4  # still a file of mentions
+
+
+def test_identity_is_asked_for_and_forgets(desk: Path) -> None:
+    """Off, on, whose faces are in the row, and forgotten."""
+    off = run(desk / "posts.jsonl", "--images", desk, "--kb", desk / "kb", "--identity", code=2)
+    assert "not indexed" in off.stderr
+    told = json.loads(
+        run(desk / "kb", "--identity", "--json", "--html", desk / "kb.html", "-o", desk / "kb.jsonl").stdout
+    )
+    assert told["known_faces"] == 4 and told["looked_at"] == 4
+    assert "Resembling is not being" in (desk / "kb.html").read_text(encoding="utf-8")
+    assert [row["id"] for row in rows(desk / "kb.jsonl")] == ["Q0", "Q1", "Q2", "Q3"]
+
+    def whose() -> list[list[str]]:
+        arguments = (
+            "--images",
+            desk,
+            "--kb",
+            desk / "kb",
+            "--identity",
+            "--threshold",
+            "0.85",
+            "-o",
+            desk / "seen.jsonl",
+        )
+        run(desk / "posts.jsonl", *arguments, "--html", desk / "seen.html")
+        found = []
+        for row in rows(desk / "seen.jsonl"):
+            faces = sorted(row["picture"]["faces"], key=lambda face: face["box"][0])
+            found.append([face["resembles"][0]["id"] if face["resembles"] else "" for face in faces])
+        return found
+
+    assert whose() == [["Q2", "Q0"], ["Q3"], [], []]
+    assert re.search(r"this face resembles Person 2, 0\.\d\d", (desk / "seen.html").read_text(encoding="utf-8"))
+    assert "deleted" in run(desk / "kb", "--forget", "Q2").stderr
+    assert whose()[0] != ["Q2", "Q0"] and "Person 2" not in (desk / "seen.jsonl").read_text(encoding="utf-8")
+    assert json.loads(run(desk / "kb", "--identity-off", "--json").stdout)["deleted"] >= 3
+    assert not (desk / "kb" / "faces.json").exists()
+    run(desk / "posts.jsonl", "--images", desk, "--kb", desk / "kb", "--identity", code=2)
+
+
+def test_attributes_and_a_closed_list(desk: Path, tmp_path: Path) -> None:
+    save = tiny("save_classifier")
+    age = save(tmp_path / "age", ["0-39", "40-99"])
+    mood = save(tmp_path / "mood", ["calm", "cross"], seed=8)
+    names = save(tmp_path / "names", ["Ann Lee", "Bo Ray"], seed=9)
+    common = (desk / "posts.jsonl", "--images", desk, "-o", desk / "seen.jsonl", "--regions", "none")
+    run(*common, "--attribute", f"age={age}", "--attribute", f"mood={mood}", "--names", names, "--set", "least=0.01")
+    said = rows(desk / "seen.jsonl")[0]["picture"]["said"]
+    assert len(said) == 2 and rows(desk / "seen.jsonl")[0]["picture"]["regions"] == []
+    assert re.fullmatch(r"age: (0-39|40-99), mood: (calm|cross)", said[0]["sentence"])
+    assert 0.5 <= said[0]["attributes"]["age"][1] <= 1
+    assert sorted(name for name, _ in said[0]["names"]) == ["Ann Lee", "Bo Ray"]
+    word = said[0]["attributes"]["age"][0]
+    config = tmp_path / "said.yaml"
+    config.write_text(f"attributes:\n  age: {{model: {age}, words: {{{word}: younger}}}}\n")
+    run(*common, "--config", config)
+    assert rows(desk / "seen.jsonl")[0]["picture"]["said"][0]["sentence"] == "age: younger"
+    run(*common, "--config", config, "--set", f"attributes.age.words.{word}=''")  # that word stays unsaid
+    assert rows(desk / "seen.jsonl")[0]["picture"]["said"][0]["sentence"] == ""
+    run(*common, "--config", config, "--set", "attributes.age.least=1")
+    assert rows(desk / "seen.jsonl")[0]["picture"]["said"][0]["attributes"] == {}
+
+
+def test_refusals(desk: Path) -> None:
+    posts = desk / "posts.jsonl"
+    assert "--kb" in run(posts, "--images", desk, "--identity", code=2).stderr
+    assert "NAME=CLASSIFIER" in run(posts, "--images", desk, "--attribute", "age", code=2).stderr
+    assert "not a knowledge base" in run(posts, "--forget", "Q1", code=2).stderr
+    assert "leave it out" in run(desk / "kb", "--kb", desk / "kb", code=2).stderr
+    assert "does not encode regions" in run(posts, "--images", desk, "--regions", "classical", code=2).stderr
+    assert "does not encode faces" in run(posts, "--images", desk, "--faces", "regions", code=2).stderr
+    assert "no-such/model" in run(posts, "--images", desk, "--attribute", "age=no-such/model", code=2).stderr

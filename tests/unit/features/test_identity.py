@@ -1,0 +1,146 @@
+"""Whose face is it: nearest entities and threshold by hand; on, off and forgetting on a real knowledge base."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from melink.errors import ConfigError, NotFound
+from melink.features.face_index import FaceIndex, Resemblance, face_encoder, forget_entities, turn_off, turn_on
+from melink.features.part_table import read_parts
+from melink.features.store import FeatureStore
+from melink.kb.store import KnowledgeBase
+from melink.records import Entity
+
+pytest.importorskip("cv2")
+MakeKB = Callable[..., KnowledgeBase]
+
+
+def unit(*degrees: float) -> np.ndarray:
+    angles = np.deg2rad(degrees)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+def test_nearest_by_hand() -> None:
+    """Ann at 0° and 30°, Bob at 90°; a face at 20° is cos 10° from Ann and cos 70° from Bob."""
+    index = FaceIndex(["A", "A", "B"], ["Ann", "Ann", "Bob"], unit(0, 30, 90), {})
+    (found,) = index.nearest(unit(20), threshold=0.0)
+    assert found == [
+        Resemblance("A", "Ann", pytest.approx(np.cos(np.deg2rad(10)), abs=1e-3)),
+        Resemblance("B", "Bob", pytest.approx(np.cos(np.deg2rad(70)), abs=1e-3)),
+    ]
+    assert found[0].words() == "this face resembles Ann, 0.98"
+    assert [each.id for each in index.nearest(unit(20), most=1, threshold=0.0)[0]] == ["A"]
+    assert [each.id for each in index.nearest(unit(20), threshold=0.5)[0]] == ["A"]
+    assert index.nearest(unit(180), threshold=0.5) == [[]]
+    assert index.nearest(np.zeros((0, 2), np.float32)) == []
+
+
+def test_threshold_by_hand() -> None:
+    """Nearest strangers: Ann's 30° and Bob's 90° are 60° apart, 0° is 90° from Bob; the largest of few counts."""
+    index = FaceIndex(["A", "A", "B"], ["Ann", "Ann", "Bob"], unit(0, 30, 90), {})
+    assert index.threshold == pytest.approx(0.5, abs=1e-6)
+    assert FaceIndex(["A", "A"], ["Ann", "Ann"], unit(0, 1), {}).threshold == 0.5
+    empty = FaceIndex([], [], np.zeros((0, 2), np.float32), {})
+    assert empty.threshold == 0.5 and empty.nearest(unit(20)) == [[]]
+
+
+def test_strangers_are_rarely_somebody() -> None:
+    """By construction: of known faces about the given share resembles anybody else above the threshold."""
+    draw = np.random.default_rng(0)
+    vectors = draw.normal(size=(1000, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    ids = [f"E{row}" for row in range(1000)]
+    index = FaceIndex(ids, ids, vectors + np.float32(2), {}, false=0.05)  # all have much in common
+    alike = [
+        [each.id for each in found if each.id != id]
+        for id, found in zip(ids, index.nearest(index.vectors), strict=True)
+    ]
+    assert 0.03 < np.mean([bool(others) for others in alike]) < 0.07
+
+
+@pytest.fixture
+def family(make_kb: MakeKB, shared_data: Path, tmp_path: Path) -> KnowledgeBase:
+    """Five people with portraits; E5 shares the portrait of E4; E6 is a row of two, E7 no person."""
+    own = sorted((shared_data / "images/us_politicians").glob("*_0.jpg"))[:4]
+    paths = [str(shutil.copy(path, tmp_path / f"{place}.jpg")) for place, path in enumerate(own)]
+    both = Image.new("RGB", (448, 224))
+    for place, path in enumerate(paths[:2]):
+        both.paste(Image.open(path).convert("RGB").resize((224, 224)), (224 * place, 0))
+    both.save(tmp_path / "both.jpg")
+    Image.new("RGB", (80, 80), "blue").save(tmp_path / "blue.png")
+    people = [Entity(f"E{n}", f"Person {n}", images=(path,)) for n, path in enumerate(paths, 1)]
+    return make_kb(
+        *people,
+        Entity("E5", "Twin", images=(paths[3],)),
+        Entity("E6", "Pair", images=(str(tmp_path / "both.jpg"),)),
+        Entity("E7", "Flag", images=(str(tmp_path / "blue.png"), str(tmp_path / "gone.png"))),
+        Entity("E8", "Nobody"),
+    )
+
+
+@pytest.mark.data
+def test_it_is_off_until_it_is_on(family: KnowledgeBase) -> None:
+    with pytest.raises(NotFound, match="not indexed") as wrong:
+        FaceIndex.open(family)
+    assert "--identity" in wrong.value.remedy
+    with pytest.raises(NotFound):
+        forget_entities(family, ["E1"])
+    with pytest.raises(ConfigError, match="does not encode faces"):
+        turn_on(family, "classical")
+    assert not (family.path / "faces.json").exists()
+    with pytest.raises(ConfigError):
+        face_encoder("regions")
+
+
+@pytest.mark.data
+def test_known_faces(family: KnowledgeBase, tmp_path: Path) -> None:
+    turn_on(family)
+    index = FaceIndex.open(family)
+    assert list(index.ids) == ["E1", "E2", "E3", "E4", "E5"]
+    assert index.skipped == {"unreadable": 1, "no face": 1, "several faces": 1, "forgotten entities": 0}
+    store = FeatureStore(family.features_dir)
+    (pair,) = index.read(store, [str(tmp_path / "both.jpg")])
+    assert {face[0].id for face in pair} == {"E1", "E2"} and all(face[0].score > 0.9 for face in pair)
+    twins = index.read(store, [str(tmp_path / "3.jpg")])[0][0]
+    assert {each.id for each in twins if each.score > 0.99} == {"E4", "E5"}
+    assert index.read(store, [str(tmp_path / "blue.png"), None]) == [[], []]
+    family.upsert([Entity("E9", "New", images=(str(tmp_path / "0.jpg"),))])
+    assert "E9" in FaceIndex.open(family).ids  # without turning anything on again
+
+
+@pytest.mark.data
+def test_forgetting(family: KnowledgeBase, tmp_path: Path) -> None:
+    turn_on(family)
+    FaceIndex.open(family)
+    store, encoder = FeatureStore(family.features_dir), face_encoder("faces")
+    paths = [str(tmp_path / f"{n}.jpg") for n in range(4)]
+    assert store.lacking(encoder, paths, tokens=True) == 0
+    assert forget_entities(family, ["E1"]) == 1
+    assert FeatureStore(family.features_dir).lacking(encoder, paths, tokens=True) == 1  # nothing of that face is left
+    assert forget_entities(family, ["E4"]) == 0  # E5 still has the picture
+    index = FaceIndex.open(family)
+    assert list(index.ids) == ["E2", "E3", "E5"] and index.skipped["forgotten entities"] == 2
+    assert FeatureStore(family.features_dir).lacking(encoder, paths, tokens=True) == 1
+    assert [[each.id for each in face if each.score > 0.9] for face in index.read(store, [paths[0]])[0]] == [[]]
+    turn_on(family, "faces?most=5")  # another encoder brings nobody back
+    assert list(FaceIndex.open(family).ids) == ["E2", "E3", "E5"]
+    before = read_parts(FeatureStore(family.features_dir), encoder, paths[1:3])
+    assert before.encoded == 0 and (before.lengths() == 1).all()
+
+
+@pytest.mark.data
+def test_turning_it_off_leaves_nothing(family: KnowledgeBase, tmp_path: Path) -> None:
+    turn_on(family)
+    FaceIndex.open(family)
+    assert turn_off(family) == 6
+    encoder = face_encoder("faces")
+    lacking = FeatureStore(family.features_dir).lacking(encoder, [str(tmp_path / "0.jpg")], tokens=True)
+    assert lacking == 1
+    with pytest.raises(NotFound):
+        FaceIndex.open(family)
