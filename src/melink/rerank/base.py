@@ -31,11 +31,13 @@ class Scope(Config):
         k: Candidates shown, the best of the retrieval.
         margin: Leave a mention alone when its first candidate is ahead of the second by more than this score.
         probability: Leave a mention alone when the probability of its first candidate is at least this.
+        fitted_on: What ``margin`` was fitted on: file name and sha256; None when it was not fitted.
     """
 
     k: int = Field(default=5, ge=1)
     margin: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     probability: float | None = Field(default=None, ge=0, le=1)
+    fitted_on: dict[str, str] | None = None
 
     def passed_over(self, link: Link) -> Literal["alone", "sure"] | None:
         """Return why there is nothing to ask: fewer than two candidates, or the retrieval is sure; else None."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from melink.records import NIL
+from melink.rerank.prompt import invisible
 from melink.rerank.reading import read_object, without_thoughts
 
 _LETTERS: Final = "bcdfghjkmnpqrstvwxz"
@@ -125,7 +126,7 @@ def _bare(text: str) -> str:
     if text.isascii():
         return re.sub("[^0-9a-z]", "", text.lower())
     folded = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(str(_digit(letter)) for letter in folded if letter.isalnum())
+    return "".join(str(_digit(letter)) for letter in folded if letter.isalnum() and not invisible(letter))
 
 
 def _digit(letter: str) -> str | int:

@@ -34,7 +34,7 @@ def plain(text: str, longest: int = 500) -> str:
     """
     room = text[: 8 * longest + 100]
     seen = (" " if letter.isspace() else letter for letter in unicodedata.normalize("NFC", room))
-    shown = "".join(letter for letter in seen if not _invisible(letter))
+    shown = "".join(letter for letter in seen if not invisible(letter))
     line = " ".join(shown.split()).translate(_TAME)
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
 
@@ -82,6 +82,7 @@ def user_turn(
     return (*([known] if known else []), *map(Picture, pictures), question)
 
 
-def _invisible(letter: str) -> bool:
+def invisible(letter: str) -> bool:
+    """Return whether a character shows nothing, or changes how others are shown: such are left out of prompts."""
     category = unicodedata.category(letter)
     return category in _HIDDEN or letter in _FILLERS or "\ufe00" <= letter <= "\ufe0f" or letter >= "\U000e0000"

@@ -67,7 +67,7 @@ class Course:
         prepared: What :meth:`~melink.methods.trainable.Trainable.prepare` made of the training mentions.
 
     Raises:
-        InputError: A split has no mention with gold in the knowledge base.
+        InputError: A split has no mention with gold in the knowledge base; or, for lists, among its candidates.
     """
 
     def __init__(
@@ -93,6 +93,8 @@ class Course:
         valid_k = plan.valid_candidates
         judged = looked_up(judges, [s.mention for s in valid], view, valid_k, folder, "validation candidates")
         gold, valid_gold = view.rows([s.gold or "" for s in train]), view.rows([s.gold or "" for s in valid])
+        if config.listwise:
+            train, mined, gold = self._listed(train, mined, gold)
         if config.whole:
             self.view = view  # any entity may be mined
         else:
@@ -111,6 +113,19 @@ class Course:
         self.prepared = method.prepare(self._mentions, self.view)
         self._valid_prepared = method.prepare([s.mention for s in valid], self.valid_view)
         self.key = _key(method, plan, (*train, *valid), self.view)
+
+    def _listed(
+        self, train: Sequence[Labelled], mined: Sequence[list[int]], gold: Int64[np.ndarray, " m"]
+    ) -> tuple[list[Labelled], list[list[int]], Int64[np.ndarray, " m"]]:
+        """Leave out, and count, the mentions whose gold is not among their candidates."""
+        kept = [place for place, own in enumerate(mined) if gold[place] in own]
+        if not kept:
+            raise InputError(
+                "no training mention has gold among its candidates",
+                "choose other train.negatives.generators, or set train.negatives.listwise=false",
+            )
+        self.left_out["gold is not among the candidates"] += len(train) - len(kept)
+        return [train[place] for place in kept], [mined[place] for place in kept], gold[kept]
 
     def batches(self, epoch: int) -> list[Batch]:
         """Return the batches of an epoch, equal for equal epochs and pools."""
@@ -221,4 +236,7 @@ def _scored_batch(mentions: Int64[np.ndarray, " b"], lists: Sequence[Sequence[in
     entities = np.unique(np.concatenate([np.zeros(0, np.int64), *[np.asarray(own, dtype=np.int64) for own in lists]]))
     columns = [np.searchsorted(entities, own) for own in lists]
     nobody = np.full(len(mentions), -1, dtype=np.int64)
-    return Batch(mentions, entities, nobody, np.ones((len(mentions), len(entities)), dtype=bool)), columns
+    allowed = np.zeros((len(mentions), len(entities)), dtype=bool)
+    for row, own in zip(allowed, columns, strict=True):
+        row[own] = True
+    return Batch(mentions, entities, nobody, allowed), columns

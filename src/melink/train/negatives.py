@@ -8,7 +8,8 @@ it reads the same, letter for letter; anything when gold is NIL (such mentions a
 Hard candidates come from any candidate generators. Between epochs they can be ordered anew by the model as it then is
 (`refresh`), while validation runs, or mined anew from the whole knowledge base (`whole`). Batches hold confusable names
 together: a pool of shuffled mentions is sorted by surname (the last word), so that one mention's gold is another's hard
-negative for free. Mentions whose name alone decides teach little and are met at the rate `easy`.
+negative for free. Mentions whose name alone decides teach little and are met at the rate `easy`. A loss over lists
+(`listwise`) takes a mention's own hard candidates alone.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class NegativesConfig(Config):
 
     Attributes:
         generators: Where hard candidates come from.
+        given: File of the lists of the generator ``given``: what was published, say.
         pool: Hard candidates kept for each mention.
         hard: How many of them a mention brings into its batch, drawn anew each time.
         sharpness: How much more often the likeliest are drawn: odds e^(−sharpness · place / pool); 0 draws evenly.
@@ -42,9 +44,12 @@ class NegativesConfig(Config):
             the whole knowledge base (:mod:`melink.train.mining`).
         group: Mentions sorted together, in batches; 1 leaves the order to chance.
         easy: Share of the mentions decided by name alone that an epoch meets.
+        listwise: Tell a mention apart from its own hard candidates alone; leave out, and count, those whose gold is not
+            among the candidates that were looked up.
     """
 
     generators: tuple[str, ...] = ("names", "fuzzy", "persons")
+    given: str | None = None
     pool: int = Field(default=24, ge=0)
     hard: int = Field(default=2, ge=0)
     sharpness: float = Field(default=3.0, ge=0)
@@ -52,6 +57,7 @@ class NegativesConfig(Config):
     whole: bool = False
     group: int = Field(default=8, ge=1)
     easy: float = Field(default=0.15, ge=0, le=1)
+    listwise: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,7 +145,7 @@ def epoch_batches(pools: Pools, config: NegativesConfig, size: int, seed: int, e
     order = _met(pools, config, rng)
     batches = [np.asarray(piece, dtype=np.int64) for piece in _pieces(order, pools.surname, size, config.group)]
     batches = [batches[place] for place in rng.permutation(len(batches))]
-    return [batch_of(pools, mentions, _draw(pools.hard[mentions], config, rng)) for mentions in batches]
+    return [batch_of(pools, own, _draw(pools.hard[own], config, rng), config.listwise) for own in batches]
 
 
 def epoch_size(pools: Pools, config: NegativesConfig, size: int, seed: int, epoch: int) -> int:
@@ -148,12 +154,23 @@ def epoch_size(pools: Pools, config: NegativesConfig, size: int, seed: int, epoc
     return sum(-(-min(size * config.group, met - start) // size) for start in range(0, met, size * config.group))
 
 
-def batch_of(pools: Pools, mentions: Int64[np.ndarray, " b"], drawn: Int64[np.ndarray, "b h"]) -> Batch:
-    """Return the batch of some mentions and the hard candidates drawn for them: columns, gold, what is allowed."""
+def batch_of(
+    pools: Pools, mentions: Int64[np.ndarray, " b"], drawn: Int64[np.ndarray, "b h"], listwise: bool = False
+) -> Batch:
+    """Return the batch of some mentions and the hard candidates drawn for them: columns, gold, what is allowed.
+
+    Args:
+        pools: What they were drawn from.
+        mentions: Which.
+        drawn: Hard candidates of each.
+        listwise: Allow a mention its own alone.
+    """
     entities, places = np.unique(np.concatenate([pools.gold[mentions], drawn[drawn != NONE]]), return_inverse=True)
     gold = places[: len(mentions)].astype(np.int64)
     same = pools.doubles[entities][None] == pools.doubles[pools.gold[mentions]][:, None]
     allowed = ~same
+    if listwise:
+        allowed &= (drawn[:, :, None] == entities).any(1)
     allowed[np.arange(len(mentions)), gold] = True
     return Batch(mentions, entities, gold, allowed)
 

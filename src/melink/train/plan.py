@@ -64,7 +64,11 @@ class Plan(Config):
             ConfigError: A plan that cannot be used.
         """
         own: Mapping[str, Any] = getattr(registry.load("method", run.method), "plan", {})
-        return parse(cls, {**own, **(run.train or {})}, "train")
+        said = run.train or {}
+        negatives = said.get("negatives")
+        if isinstance(negatives, Mapping):  # a key said leaves the method's others as they are
+            said = {**said, "negatives": {**own.get("negatives", {}), **negatives}}
+        return parse(cls, {**own, **said}, "train")
 
     def rate(self, step: int, steps: int) -> float:
         """Return the share of the highest learning rate at a step, counted from 0, of ``steps``."""

@@ -74,11 +74,13 @@ def train_run(
     named = {key: getattr(run, key) for key in ("text_encoder", "image_encoder", "encoder")}
     run = run.model_copy(update={key: run.located(name) for key, name in named.items() if name is not None})
     context = context_of(run, kb, problems)
+    kb = context.kb
     torch.manual_seed(plan.seed)  # before the method draws its first weights
     method = registry.load("method", run.method).build(context, run.settings)
     method.start_training()
     wanted = plan.negatives.generators
-    pooled = load_generators(wanted, kb, context.store, context.text) if wanted else []
+    given = plan.negatives.given
+    pooled = load_generators(wanted, kb, context.store, context.text, given=given) if wanted else []
     judges = load_generators(CHEAP, kb, context.store)
     course = Course(method, kb, pooled, judges, train, valid, plan)
     found = train_loop(method, course, plan, folder, resume, cpu)

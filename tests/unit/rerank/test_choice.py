@@ -105,9 +105,11 @@ def test_nil_is_offered_last() -> None:
 
 
 HIDDEN = ("{0}", "{0[0]} {0[1]} {0[2]}", "{0[0]}\u200b{0[1]}\u00ad{0[2]}", "x{0}y", "{0[0]}-{0[1]}.{0[2]}")
+FILLED = tuple(f"{{0[0]}}{filler}{{0[1]}}{{0[2]}}" for filler in "\u115f\u1160\u3164\uffa0\u2800\u034f\U000e0061")
+"""With a letter inside that shows nothing and that prompts leave out."""
 
 
-@pytest.mark.parametrize("shape", [*HIDDEN, "upper", "wide", "arabic"])
+@pytest.mark.parametrize("shape", [*HIDDEN, *FILLED, "upper", "wide", "arabic"])
 def test_no_local_id_stands_in_the_texts(shape: str) -> None:
     """A text that names all short ids, however spelt, leaves only longer ones."""
     every = [f"{letter}{number}" for letter in "bcdfghjkmnpqrstvwxz" for number in range(10, 100)]

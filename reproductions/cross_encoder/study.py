@@ -1,0 +1,254 @@
+"""A retriever alone, with the plain figures, and with the cross-encoder's reading: all mentions and the ambiguous ones.
+
+    python reproductions/cross_encoder/study.py --data ../shared/data -o OUT --seeds 0,1,2
+    python reproductions/cross_encoder/study.py --data ../shared/data -o OUT --runs wikimel=RUN --sets wikimel
+
+Lists are the exact first 16 of the whole knowledge base. Training lists come from ``zeroshot``, which was trained on
+nothing. The last word is fitted on validation, so its rows are cross-validated by sentence; ``as it is used`` is what
+``melink evaluate --rerank`` prints, fitted on the very mentions. A finished cell is not done again; a stopped training
+goes on. Writes OUT/cells/*.json, OUT/table.json and OUT/table.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, Final
+
+import numpy as np
+from rich.console import Console
+
+SETS: Final = ("wikimel", "richpediamel")
+ROWS: Final = {
+    "own": "+ figures",
+    "reading": "+ figures + reading",
+    "parts": "+ figures + reading + parts",
+    "used": "as it is used",
+}
+K: Final = 16
+TIMED: Final = 64
+"""Mentions that throughput is measured on."""
+
+
+def main() -> None:
+    """Run what is missing, then write the table."""
+    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ask.add_argument("--data", type=Path, required=True, help="folder of the benchmark data")
+    ask.add_argument("-o", "--output", type=Path, required=True, help="folder of everything that is made")
+    ask.add_argument("--sets", default=",".join(SETS), help="benchmarks")
+    ask.add_argument("--seeds", default="0")
+    ask.add_argument("--runs", default="", help="trained retrievers, SET=RUN,…; a biencoder is trained where none is")
+    ask.add_argument("--kb", type=Path, help="knowledge base of persons; built when it is not given")
+    ask.add_argument("--set", action="append", default=[], help="override the recipe, as of 'melink train-reranker'")
+    asked = ask.parse_args()
+    (asked.output / "cells").mkdir(parents=True, exist_ok=True)
+    runs = dict(each.split("=", 1) for each in asked.runs.split(",") if each)
+    folder = asked.kb or _knowledge(asked.data, asked.output)
+    for seed in map(int, asked.seeds.split(",")):
+        for name in asked.sets.split(","):
+            run = Path(runs[name]) if name in runs else _retriever(asked.data, asked.output, folder, name)
+            _run(asked.data, asked.output, folder, run, name, seed, asked.set)
+    write_table(asked.output)
+
+
+def _knowledge(data: Path, output: Path) -> Path:
+    """Return the knowledge base of persons, built when it is not there."""
+    from melink.cli.main import app
+
+    folder = output / "persons"
+    if not (folder / "manifest.json").is_file():
+        files = {"entities": "kb/entities.jsonl.gz", "triples": "kb/triples.tsv.gz", "relations": "kb/relations.tsv"}
+        args = [word for option, file in files.items() for word in (f"--{option}", str(data / file))]
+        app(
+            ["kb", "build", str(folder), *args, "--where", "attributes", "--images", str(data / "images/index.csv")],
+            standalone_mode=False,
+        )
+    return folder
+
+
+def _retriever(data: Path, output: Path, kb: Path, name: str) -> Path:
+    """Return a trained biencoder, made as the recorded reproductions make it."""
+    from melink.cli.main import app
+
+    folder = output / "runs" / name
+    if not (folder / "config.json").is_file():
+        files = [word for split in ("train", "valid") for word in (f"--{split}", str(data / name / f"{split}.jsonl"))]
+        epochs = "2" if name == "wikimel" else "1"
+        settings = ["--set", "image_encoder=null", "--set", f"train.epochs={epochs}"]
+        more = ["--resume"] if (folder / "checkpoint").is_dir() else []
+        app(["train", "biencoder", str(kb), *files, "-o", str(folder), *settings, *more], standalone_mode=False)
+    return folder
+
+
+def _run(data: Path, output: Path, kb: Path, run: Path, name: str, seed: int, overrides: Sequence[str]) -> None:
+    """Train and judge one cell that is not there yet."""
+    from melink.config import load_over
+    from melink.datasets.mentions import read_mentions
+    from melink.kb.disk import write_json
+    from melink.kb.store import KnowledgeBase
+    from melink.linker import assemble
+    from melink.rerank.cross_encoder import NAME
+    from melink.runs import read_run
+    from melink.train.reranker import Recipe, train_reranker
+
+    file = output / "cells" / f"{name}-{seed}.json"
+    if file.is_file():
+        return
+    store, images = KnowledgeBase.open(kb), data / "images" / "index.csv"
+    linker, lister = (
+        assemble(read_run(each).model_copy(update={"generators": ("names",), **more}), store)
+        for each, more in ((run, {}), ("zeroshot", {"image_encoder": None}))
+    )
+    train, valid = (list(read_mentions(data / name / f"{split}.jsonl", images)) for split in ("train", "valid"))
+    recipe = load_over(Recipe(), None, {"candidates": "full", "train": {"seed": seed}}, overrides)
+    folder, lists = output / "rerankers" / f"{name}-{seed}", output / "lists"
+    began = time.perf_counter()
+    if not (folder / NAME).is_file():
+        resume = (folder / "checkpoint").is_dir()
+        train_reranker(linker, (train, valid), folder, recipe, lister, resume=resume, lists=lists, unseen=True)
+    lines = (data / "slices" / f"{name}_valid_ambiguous.tsv").read_text().splitlines()[1:]
+    cell = judged(linker, valid, folder, lists, {line.split("\t")[0] for line in lines})
+    write_json(file, {"set": name, "seed": seed, "run": run.name, "seconds": time.perf_counter() - began, **cell})
+    Console(stderr=True).print(name, seed, {row: cell["rows"][row]["all"] for row in cell["rows"]})
+
+
+def judged(linker: Any, valid: Sequence[Any], folder: Path, lists: Path, ambiguous: set[str]) -> dict[str, Any]:
+    """Return Hits@1 of every row, and what reading costs."""
+    from melink.rerank.cross_blend import held_out, hits, start_of, table
+    from melink.rerank.cross_encoder import CrossEncoder, Reader, read_saved
+    from melink.train.answers import numbered, sentence
+    from melink.train.cross_lists import retrieved
+
+    saved = read_saved(folder)
+    valid = [sample for sample in valid if linker.kb.view().row(sample.gold or "") is not None]
+    links = retrieved(linker, valid, K, True, lists)
+    golds = [[candidate.id for candidate in link.candidates] for link in links]
+    gold = np.array([ids.index(s.gold) if s.gold in ids else -1 for ids, s in zip(golds, valid, strict=True)])
+    hard = np.array([sample.mention.id in ambiguous for sample in valid])
+    groups = numbered([sentence(sample) for sample in valid])
+    made = CrossEncoder.build(_Over(linker.kb), {"path": str(folder)})
+    asked = np.array([made.scope.passed_over(link) is None for link in links])
+    cases = [_case(linker.kb, link) for link, its in zip(links, asked, strict=True) if its]
+    reader: Reader = made._reader
+    lists_ = table([reading.columns(saved.parts) for reading in reader(cases)])
+    sharp = 1 / linker.method.confidence.temperature
+    rows = {"retrieval": _shares(gold == 0, hard)}
+    parts = [column for column in lists_.names if column not in ("score", "own", "reading")]
+    for row, columns in {
+        "own": ["score", "own"],
+        "reading": ["score", "own", "reading"],
+        "parts": ["score", "own", "reading", *parts],
+    }.items():
+        after = gold == 0
+        after[asked] = held_out(lists_.only(columns), gold[asked], groups[asked], start_of(columns, sharp))
+        rows[row] = _shares(after, hard)
+    used, weights = gold == 0, np.array([saved.blend.weights.get(column, 0.0) for column in lists_.names])
+    used[asked] = hits(lists_, gold[asked], weights)
+    rows["used"] = _shares(used, hard)
+    return {
+        "n": len(valid),
+        "n ambiguous": int(hard.sum()),
+        "read": int(asked.sum()),
+        f"recall@{K}": float((gold >= 0).mean()),
+        "rows": rows,
+        "blend": saved.blend.weights,
+        "metrics": {key: value for key, value in saved.metrics.items() if key != "history"},
+        "arithmetic": _arithmetic(linker, folder, cases, gold[asked], (gold == 0) & ~asked, hard, asked),
+    }
+
+
+class _Over:
+    """The part of a context that a cross-encoder asks for."""
+
+    def __init__(self, kb: Any) -> None:
+        self.kb = kb
+
+
+def _arithmetic(
+    linker: Any,
+    folder: Path,
+    cases: Sequence[Any],
+    gold: np.ndarray,
+    sure: np.ndarray,
+    hard: np.ndarray,
+    asked: np.ndarray,
+) -> dict[str, Any]:
+    """Return, by arithmetic, mentions per second that are read and Hits@1 as used, with the same last word."""
+    from melink.rerank.cross_encoder import CrossEncoder
+
+    found = {}
+    for arithmetic in ("fp32", "bf16", "int8"):
+        made = CrossEncoder.build(_Over(linker.kb), {"path": str(folder), "arithmetic": arithmetic, "device": "cpu"})
+        made.look(cases[:8])
+        began = time.perf_counter()
+        made.look(cases[:TIMED])
+        rate = min(TIMED, len(cases)) / (time.perf_counter() - began)
+        after = sure.copy()
+        after[asked] = [look.named[0] == its for look, its in zip(made.look(cases), gold, strict=True)]
+        found[arithmetic] = {"mentions read per second": rate, **_shares(after, hard)}
+    return found
+
+
+def _case(kb: Any, link: Any) -> Any:
+    from melink.rerank.base import Case
+
+    view = kb.take([candidate.id for candidate in link.candidates])
+    return Case(link.mention, link.candidates, tuple(view.entity(row) for row in range(len(view))))
+
+
+def _shares(right: np.ndarray, hard: np.ndarray) -> dict[str, float]:
+    return {"all": float(right.mean()), "ambiguous": float(right[hard].mean())}
+
+
+def _cells(output: Path) -> Iterator[dict[str, Any]]:
+    import orjson
+
+    for file in sorted((output / "cells").glob("*.json")):
+        yield orjson.loads(file.read_bytes())
+
+
+def write_table(output: Path) -> None:
+    """Write mean ± standard deviation over seeds of every row, and print them."""
+    from melink.datasets.files import replacing
+    from melink.kb.disk import write_json
+
+    cells, rows, lines = list(_cells(output)), [], []
+    for name in dict.fromkeys(cell["set"] for cell in cells):
+        own = [cell for cell in cells if cell["set"] == name]
+        first = own[0]
+        lines += [
+            f"**{name}** validation: {first['n']:,} mentions, {first['n ambiguous']} ambiguous, {first['read']} read",
+            "",
+            "| | Hits@1 | ambiguous Hits@1 | seeds |",
+            "|---|---|---|---|",
+        ]
+        for row, label in {"retrieval": "retriever alone", **ROWS}.items():
+            figures = {part: _spread([cell["rows"][row][part] for cell in own]) for part in ("all", "ambiguous")}
+            rows.append({"set": name, "row": label, "seeds": len(own), **figures})
+            lines.append(f"| {label} | {_text(figures['all'])} | {_text(figures['ambiguous'])} | {len(own)} |")
+        lines += ["", "| arithmetic | mentions read per second | Hits@1 | ambiguous |", "|---|---|---|---|"]
+        for arithmetic in first["arithmetic"]:
+            measured = [cell["arithmetic"][arithmetic] for cell in own]
+            values = [fmean(each[key] for each in measured) for key in ("mentions read per second", "all", "ambiguous")]
+            rows.append({"set": name, "arithmetic": arithmetic, "seeds": len(own), "values": values})
+            lines.append(f"| {arithmetic} | {values[0]:.1f} | {100 * values[1]:.2f} | {100 * values[2]:.2f} |")
+        lines.append("")
+    write_json(output / "table.json", rows)
+    with replacing(output / "table.md") as out:
+        out.write("\n".join(lines).encode())
+    Console(stderr=True, width=140).print("\n".join(lines), markup=False)
+
+
+def _spread(values: Sequence[float]) -> Mapping[str, float | None]:
+    return {"mean": fmean(values), "sd": stdev(values) if len(values) > 1 else None}
+
+
+def _text(value: Mapping[str, float | None]) -> str:
+    return f"{100 * (value['mean'] or 0):.2f}" + ("" if value["sd"] is None else f" ± {100 * value['sd']:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""``melink train-reranker``: train a cross-encoder for a retriever."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from melink.cli import options
+from melink.cli.common import INTERRUPTED, err, report, verb, write_json
+
+if TYPE_CHECKING:
+    from melink.errors import Problems
+    from melink.kb.store import KnowledgeBase
+    from melink.linker import Linker
+    from melink.train.reranker import Recipe
+
+
+@verb
+def train_reranker(
+    kb: options.KB,
+    run: Annotated[str, typer.Option("--run", help="The retriever: run directory, or 'names' or 'zeroshot'.")],
+    train: Annotated[
+        list[Path], typer.Option("--train", help="Training mentions (repeatable); gold, or a teacher's choice.")
+    ],
+    valid: Annotated[Path, typer.Option("--valid", help="Validation mentions with gold.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write.", show_default=False)],
+    lists: Annotated[
+        str | None,
+        typer.Option("--lists", help="Retriever of the training lists, such as zeroshot; --run by default."),
+    ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option("--teacher", help="Links that another reranker chose ('link --rerank … -o F'), to learn from."),
+    ] = None,
+    candidates: Annotated[
+        str | None, typer.Option("--candidates", help="'full' lists the best of the whole knowledge base.")
+    ] = None,
+    encoder: Annotated[str | None, typer.Option("--encoder", help="minilm, or a Hugging Face name or path.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted training stopped.")] = False,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of everything that is drawn; as train.seed.")] = None,
+    cpu: Annotated[bool, typer.Option("--cpu", help="Leave an accelerator alone.")] = False,
+    images: options.Images = None,
+    config: options.Config = None,
+    set_: options.Set = None,
+    json: options.Json = False,
+    strict: options.Strict = False,
+) -> None:
+    """Train a cross-encoder: it reads a mention and each of a retriever's first candidates together.
+
+    Nothing but the validation mentions decides which weights are kept and how much its reading counts beside the
+    retriever's scores. Ctrl-C saves; the same command with --resume goes on.
+
+    Examples:
+
+        melink train-reranker KB --run RUN --train train.jsonl --valid valid.jsonl -o one
+
+        melink link KB posts.jsonl --model RUN --rerank cross-encoder:one -o links.jsonl
+
+        melink train-reranker KB --run RUN --train train.jsonl --valid valid.jsonl -o one --lists zeroshot
+
+        melink train-reranker KB --run RUN --train train.jsonl --valid valid.jsonl -o one --set settings.tune=3
+
+        melink train-reranker KB --run RUN --train posts.jsonl --teacher chosen.jsonl --valid valid.jsonl -o taught
+    """
+    from melink.datasets.mentions import read_mentions
+    from melink.errors import Problems
+    from melink.evaluate.protocol import file_hash
+    from melink.kb.store import KnowledgeBase
+    from melink.train.cross_lists import read_teacher
+    from melink.train.reranker import train_reranker as work
+
+    problems, store = Problems(strict=strict), KnowledgeBase.open(kb)
+    recipe = _recipe(candidates, encoder, seed, config, set_)
+    linker = _retriever(run, store, problems)
+    lister = _retriever(lists, store, problems) if lists is not None else linker
+    files = {f"train {at}" if len(train) > 1 else "train": file for at, file in enumerate(train, start=1)}
+    samples = [sample for file in train for sample in read_mentions(file, images, problems)]
+    judged = list(read_mentions(valid, images, problems))
+    taught = None if teacher is None else read_teacher(teacher, problems)
+    hashes = {f"{what} sha256": file_hash(file) for what, file in files.items()}
+    unseen = (lister.run.fitted_on or {}).get("train sha256") not in hashes.values()
+    if not unseen:
+        err.print(
+            "the lists' retriever was trained on these mentions; --lists zeroshot gives harder lists", style="dim"
+        )
+    fitted_on = {**{what: str(file) for what, file in files.items()}, **hashes}
+    fitted_on |= {"file": str(valid), "sha256": file_hash(valid)}
+    try:
+        saved = work(linker, (samples, judged), output, recipe, lister, taught, fitted_on, resume, cpu, unseen=unseen)
+    except KeyboardInterrupt:
+        if not (output / "checkpoint").is_dir():
+            raise  # nothing was begun: the same command begins again
+        err.print(f"stopped; the same command with --resume goes on from {output}/checkpoint")
+        raise typer.Exit(INTERRUPTED) from None
+    if json:
+        write_json({"reranker": str(output), "blend": saved.blend.weights, "metrics": saved.metrics})
+    else:
+        err.print("\n".join(f"{name}: {value}" for name, value in saved.metrics.items() if name != "history"))
+        err.print(f"wrote {output}; use it with --rerank cross-encoder:{output}")
+    report(problems)
+
+
+def _recipe(
+    candidates: str | None, encoder: str | None, seed: int | None, config: Path | None, overrides: list[str] | None
+) -> Recipe:
+    from melink.config import load_over
+    from melink.errors import InputError
+    from melink.train.reranker import Recipe
+
+    if candidates not in (None, "full"):
+        raise InputError(f"--candidates {candidates!r}", "write 'full', or leave it out")
+    given: dict[str, Any] = {
+        **({"candidates": "full"} if candidates else {}),
+        **({"settings": {"encoder": encoder}} if encoder else {}),
+        **({} if seed is None else {"train": {"seed": seed}}),
+    }
+    return load_over(Recipe(), config, given, overrides or ())
+
+
+def _retriever(name: str, store: KnowledgeBase, problems: Problems) -> Linker:
+    from melink.linker import assemble
+    from melink.runs import read_run
+
+    return assemble(read_run(name).model_copy(update={"rerank": None}), store, problems=problems)

@@ -1,0 +1,260 @@
+"""The network of the cross-encoder: an encoder that reads mention and candidate together, and a linear head beside it.
+
+After Wu et al. (BLINK), EMNLP 2020, §4.2, and Nogueira and Cho, 2019: one sequence for a pair, one number from it::
+
+    h = enc([CLS] mention [SEP] candidate [SEP])      reading = w · mean over tokens of h
+    own = v · figures                                  names, facts, years: melink.rerank.cross_features
+    score = reading + own + offset                     loss = − Σ_c target_c · log softmax_c(score), over a list
+
+The softmax runs over one mention's own candidates; padding, of lists and of texts, takes no part in it. ``w`` starts at
+0: what is not trained yet adds nothing. The offset is what a retriever knows that never saw the training mentions, so
+that the encoder learns the rest.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from melink.config import Config
+from melink.errors import ConfigError
+from melink.features.huggingface import load_model, load_tokenizer, quiet, token_limit
+from melink.features.minilm import weights
+from melink.kb.disk import storing
+from melink.methods.trainable import Step
+from melink.rerank.cross_features import OWN
+
+CPU_PIECE: Final = 2048
+"""Padded tokens read at once on a CPU: more fall out of the cache."""
+Arithmetic = Literal["fp32", "bf16", "int8"]
+
+
+class CrossSettings(Config):
+    """What is read, and by what.
+
+    Attributes:
+        encoder: ``minilm``, or any text encoder by hub name or path.
+        blocks: Use only so many of its first blocks; all by default. Fewer are faster.
+        tune: How many of the last ones are trained, or ``all``, which trains the word vectors too.
+        dropout: In the encoder, while it is trained.
+        max_tokens: Tokens of a pair.
+        sentence: Characters of the mention's text that are read, around the name.
+        statements: Characters of what is stated of a candidate.
+    """
+
+    encoder: str = "minilm"
+    blocks: int | None = Field(default=None, ge=1)
+    tune: Annotated[int, Field(ge=0)] | Literal["all"] = 6
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    max_tokens: int = Field(default=112, ge=16)
+    sentence: int = Field(default=160, ge=16)
+    statements: int = Field(default=200, ge=0)
+
+
+class Pair(NamedTuple):
+    """One tokenised pair: ids, and which text each belongs to."""
+
+    ids: list[int]
+    types: list[int]
+
+
+class Lists(NamedTuple):
+    """The candidates of some mentions.
+
+    Attributes:
+        pairs: Those that are read, of all lists.
+        place: Where in ``pairs`` a candidate is read; -1 where it is not, or is padding.
+        figures: Figures for the head, 0 in padding.
+        offset: What else a score is made of while the network is trained, and is not to learn.
+        there: Which candidates exist.
+        target: Share of the answer that each is; a row without any has no part in the loss.
+        lists: How many lists have a target in the whole batch, over all processes.
+        world: How many processes share the batch.
+    """
+
+    pairs: Sequence[Pair]
+    place: Any
+    figures: Float[Tensor, "b k g"]
+    offset: Float[Tensor, "b k"]
+    there: Bool[Tensor, "b k"]
+    target: Float[Tensor, "b k"]
+    lists: int
+    world: int = 1
+
+
+class Heads(nn.Module):
+    """w and v, 0 at first."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.reading = nn.Linear(width, 1, bias=False)
+        self.own = nn.Linear(2 * len(OWN), 1, bias=False)
+        nn.init.zeros_(self.reading.weight)
+        nn.init.zeros_(self.own.weight)
+
+
+class CrossNet(nn.Module):
+    """Scores pairs.
+
+    Args:
+        settings: What is read, and by what.
+        path: Folder of the encoder; as the settings say when None.
+        device: Where it runs at first; the trainer may move it.
+
+    Raises:
+        NotInstalled, NotFound, InputError: As :class:`~melink.features.huggingface.HFText`.
+        ConfigError: The encoder has fewer blocks, or sees pictures too.
+    """
+
+    def __init__(self, settings: CrossSettings, path: str | None = None, device: str = "cpu") -> None:
+        super().__init__()
+        name = path or (str(weights()) if settings.encoder == "minilm" else settings.encoder)
+        self.model, _ = load_model(name, device)
+        if hasattr(self.model.config, "vision_config"):
+            raise ConfigError(f"{name} sees pictures too", "choose a text encoder: a cross-encoder reads text")
+        self.tokenizer = load_tokenizer(name)
+        self.settings = settings
+        self._limit = min(settings.max_tokens, token_limit(self.tokenizer, self.model.config))
+        self._pad = int(self.tokenizer.pad_token_id or 0)
+        if getattr(self.model, "pooler", None) is not None:
+            self.model.pooler = None  # its output is not read
+        if settings.blocks is not None and path is None:
+            _cut(self.model, settings.blocks, name)
+        self.heads = Heads(_width(self.model.config))
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self.heads.reading.weight.device
+
+    def unfreeze(self) -> None:
+        """Make what is trained trainable: the last blocks, and the heads.
+
+        Raises:
+            ConfigError: The encoder has fewer blocks.
+        """
+        tune, blocks = self.settings.tune, _blocks(self.model)
+        if tune != "all" and tune > len(blocks):
+            raise ConfigError(f"the encoder has {len(blocks)} blocks, not {tune}", "lower settings.tune")
+        self.model.requires_grad_(tune == "all")
+        for block in [] if tune == "all" else list(blocks)[len(blocks) - tune :]:
+            block.requires_grad_(True)
+        for layer in self.model.modules():
+            if isinstance(layer, nn.Dropout):
+                layer.p = self.settings.dropout
+
+    def tokenize(self, left: Sequence[str], right: Sequence[str]) -> list[Pair]:
+        """Return the sequences of pairs of texts, the longer text cut first where both do not fit."""
+        if not left:
+            return []
+        found = self.tokenizer(
+            list(left), list(right), truncation="longest_first", max_length=self._limit, verbose=False
+        )
+        types = found.get("token_type_ids") or [[0] * len(ids) for ids in found["input_ids"]]
+        return [Pair(ids, kinds) for ids, kinds in zip(found["input_ids"], types, strict=True)]
+
+    def read(self, pairs: Sequence[Pair]) -> Float[Tensor, " n"]:
+        """Return the reading of pairs, in the order given; equal lengths go through together."""
+        order = sorted(range(len(pairs)), key=lambda place: len(pairs[place].ids))
+        if not order:
+            return torch.zeros(0, device=self.device)
+        found = torch.cat([self._piece([pairs[place] for place in piece]) for piece in self._pieces(pairs, order)])
+        return torch.zeros_like(found).index_copy(0, torch.tensor(order, device=found.device), found)
+
+    def forward(self, lists: Lists) -> Step:
+        """Return the loss of this process's lists, and their scores, −∞ in padding."""
+        device = self.device
+        place = torch.as_tensor(lists.place, device=device)
+        read = self.read(lists.pairs)
+        reading = torch.cat([read, read.new_zeros(1)])[place]  # -1 points at the zero behind the last
+        own: Tensor = self.heads.own(lists.figures.to(device))[..., 0]
+        scores = (reading + own + lists.offset.to(device)).masked_fill(~lists.there.to(device), float("-inf"))
+        loss = listwise(scores, lists.target.to(device)).sum() * (lists.world / max(lists.lists, 1))
+        return Step(loss, scores)
+
+    def save(self, folder: Path) -> None:
+        """Write model and tokenizer as a folder that ``from_pretrained`` reads.
+
+        Raises:
+            StoreError: The folder cannot be written.
+        """
+        with storing(folder), quiet():
+            self.model.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
+
+    def _pieces(self, pairs: Sequence[Pair], order: list[int]) -> Iterator[list[int]]:
+        most = CPU_PIECE * (1 if self.device.type == "cpu" else 16)
+        piece = list[int]()
+        for place in order:  # ascending, so the piece's last pair is its longest
+            if piece and (len(piece) + 1) * len(pairs[place].ids) > most:
+                yield piece
+                piece = []
+            piece.append(place)
+        yield piece
+
+    def _piece(self, pairs: Sequence[Pair]) -> Float[Tensor, " p"]:
+        device = self.device
+        width = max(len(pair.ids) for pair in pairs)
+        ids = torch.tensor([[*pair.ids, *[self._pad] * (width - len(pair.ids))] for pair in pairs], device=device)
+        mask = torch.tensor([[1] * len(pair.ids) + [0] * (width - len(pair.ids)) for pair in pairs], device=device)
+        types: dict[str, Tensor] = {}
+        if "token_type_ids" in self.tokenizer.model_input_names:
+            rows = [[*pair.types, *[0] * (width - len(pair.ids))] for pair in pairs]
+            types = {"token_type_ids": torch.tensor(rows, device=device)}
+        hidden = self.model(input_ids=ids, attention_mask=mask, **types).last_hidden_state
+        with torch.autocast(device.type, enabled=False):  # 16 bits would tie scores that differ
+            hidden, there = hidden.float(), mask[..., None].float()
+            pooled = (hidden * there).sum(1) / there.sum(1)
+            read: Tensor = self.heads.reading(pooled)[:, 0]
+        return read
+
+
+def listwise(scores: Float[Tensor, "b k"], target: Float[Tensor, "b k"]) -> Float[Tensor, " b"]:
+    """Return the cross-entropy of each list; 0 for one without a target.
+
+    Args:
+        scores: −∞ where there is no candidate; each list has at least one.
+        target: Shares that add up to 1, or to 0 in a list that nobody answered.
+    """
+    logs = torch.log_softmax(scores.float(), dim=1)
+    return -(target * logs.masked_fill(target == 0, 0.0)).sum(dim=1)
+
+
+def quantised(net: CrossNet) -> CrossNet:
+    """Return the same network with 8-bit weights and activations in the encoder, for CPUs.
+
+    The scale of activations depends on what is read together, so scores depend a little on the batch.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the module as a whole; nothing replaces it yet
+        net.model = torch.ao.quantization.quantize_dynamic(net.model, {nn.Linear}, dtype=torch.qint8)
+    return net
+
+
+def _blocks(model: Any) -> nn.ModuleList:
+    """Return the longest list of layers of a model."""
+    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
+    return max(lists, key=len, default=nn.ModuleList())
+
+
+def _cut(model: Any, blocks: int, name: str) -> None:
+    own = _blocks(model)
+    if blocks > len(own):
+        raise ConfigError(f"{name} has {len(own)} blocks, not {blocks}", "lower settings.blocks")
+    del own[blocks:]
+    for key in ("num_hidden_layers", "n_layers", "num_layers"):
+        if hasattr(model.config, key):
+            setattr(model.config, key, blocks)
+            return
+    raise ConfigError(f"{name} does not say how many blocks it has", "leave settings.blocks out")
+
+
+def _width(config: Any) -> int:
+    return int(getattr(config, "hidden_size", 0) or getattr(config, "dim", 0) or config.d_model)

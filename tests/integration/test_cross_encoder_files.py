@@ -1,0 +1,161 @@
+"""A cross-encoder is trained, stopped and gone on with, read back, and looks again, from the command line."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from typer.testing import CliRunner, Result
+
+from melink.cli.main import app
+from melink.datasets.mentions import read_mentions
+from melink.demo.run import Demo
+from melink.linker import assemble
+from melink.rerank.cross_encoder import read_saved
+from melink.runs import Run
+from melink.train.loop import _Loop
+from melink.train.reranker import Recipe, train_reranker
+
+RECIPE = {
+    "settings": {"tune": 1, "max_tokens": 48},
+    "scope": {"k": 4, "probability": None},
+    "negatives": 2,
+    "easy": 1.0,
+}
+PLAN = {"epochs": 2, "batch": 8, "lr": 1e-3, "checkpoint_every": 1}
+
+
+@pytest.fixture(scope="session")
+def recipe(small_bert: Path) -> Recipe:
+    settings = {**RECIPE["settings"], "encoder": str(small_bert)}
+    return Recipe.model_validate({**RECIPE, "settings": settings, "train": PLAN})
+
+
+@pytest.fixture(scope="session")
+def retriever(demo: Demo) -> Run:
+    return Run(method="names", generators=("names", "fuzzy"), text_encoder=None, image_encoder=None)
+
+
+@pytest.fixture(scope="session")
+def trained(
+    demo: Demo, lessons: Path, recipe: Recipe, retriever: Run, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    folder = tmp_path_factory.mktemp("cross") / "made"
+    splits = tuple(list(read_mentions(lessons / f"{name}.jsonl")) for name in ("train", "valid"))
+    train_reranker(assemble(retriever, demo.linker.kb), splits, folder, recipe)
+    return folder
+
+
+def ran(*args: object) -> Result:
+    return CliRunner().invoke(app, [str(arg) for arg in args], catch_exceptions=False)
+
+
+def test_the_folder_says_what_was_done(trained: Path) -> None:
+    saved = read_saved(trained)
+    assert saved.scope == {"k": 4, "margin": None, "probability": None}
+    assert saved.metrics["training mentions"] > 10 and saved.metrics["validation mentions"] > 10
+    assert len(saved.metrics["history"]) == 4 and len(saved.digest) == 64
+    assert saved.retriever["method"] == "names" and not (trained / "checkpoint").samefile(trained / "lists")
+    card = (trained / "README.md").read_text(encoding="utf-8")
+    assert "| steps |" in card and "cross-encoder" in card and str(trained) not in card
+
+
+def test_a_saved_model_scores_the_same(demo: Demo, trained: Path, retriever: Run, lessons: Path) -> None:
+    plan = {"name": "cross-encoder", "path": str(trained)}
+    mentions = [sample.mention for sample in read_mentions(lessons / "valid.jsonl")]
+    first, second = (assemble(retriever.model_copy(update={"rerank": plan}), demo.linker.kb) for _ in range(2))
+    links, again = first.link(mentions), second.link([replace(m, id="x") for m in mentions])
+    assert [link.candidates for link in links] == [link.candidates for link in again]
+    read = [c.evidence["reading"] for link in links for c in link.candidates if "reading" in c.evidence]
+    assert len(read) > 20 and len(set(read)) > 10
+    assert first.reranker is not None and first.reranker.states() == second.reranker.states()
+    for link in links:
+        sure = [c.evidence["reranker_probability"] for c in link.candidates if "reading" in c.evidence]
+        assert sum(sure) <= 1 + 1e-5 and sure == sorted(sure, reverse=True)
+
+
+def test_evaluate_and_link_with_it(demo: Demo, trained: Path, lessons: Path, tmp_path: Path) -> None:
+    kb, valid = demo.linker.kb.path, lessons / "valid.jsonl"
+    look = ("--model", "names", "--rerank", f"cross-encoder:{trained}")
+    page, links = tmp_path / "r.html", tmp_path / "links.jsonl"
+    found = ran("evaluate", kb, valid, *look, "--json", "-", "--html", page)
+    result = orjson.loads(found.stdout)
+    assert result["rerank"]["counts"]["asked"] == result["rerank"]["counts"]["answered"] > 20
+    assert result["rerank"]["usage"]["pairs"] > 60 and result["rerank"]["k"] == 4
+    stated = result["protocol"]["reranker"]
+    assert stated["name"] == "cross-encoder" and len(stated["weights"]) == 16 and str(tmp_path) not in str(stated)
+    assert "Reranked by cross-encoder" in page.read_text(encoding="utf-8")
+    ran("link", kb, valid, *look, "--set", "rerank.k=2", "-o", links, "--generator", "names")
+    rows = [orjson.loads(line) for line in links.read_bytes().splitlines()]
+    assert all(len(row["explanation"]["rerank"].get("named", "ab")) == 2 for row in rows)
+    moved = [row for row in rows if row["explanation"]["rerank"]["changed"]]
+    assert all(row["candidates"][0]["evidence"]["retrieved_at"] == 2 for row in moved)
+
+
+def test_a_folder_that_is_none(demo: Demo, lessons: Path, trained: Path, tmp_path: Path) -> None:
+    command = ("evaluate", demo.linker.kb.path, lessons / "valid.jsonl", "--model", "names", "--rerank")
+    for folder, said in (("", "needs the folder"), (f":{tmp_path}", "no trained cross-encoder")):
+        missing = ran(*command, f"cross-encoder{folder}")
+        assert missing.exit_code == 2 and said in missing.stderr and "train-reranker" in missing.stderr
+    wrong = ran(*command, f"cross-encoder:{trained}", "--set", "rerank.kk=3")
+    assert wrong.exit_code == 2 and "kk" in wrong.stderr and "known keys are" in wrong.stderr
+    (tmp_path / "reranker.json").write_bytes((trained / "reranker.json").read_bytes()[:40])
+    broken = ran(*command, f"cross-encoder:{tmp_path}")
+    assert broken.exit_code == 2 and "reranker.json" in broken.stderr
+
+
+def command_of(demo: Demo, lessons: Path, bert: Path, folder: Path) -> list[object]:
+    plain = {"settings.tune": 1, "settings.dropout": 0.1, "settings.max_tokens": 48, "scope.k": 4, "negatives": 2}
+    plain |= {"scope.probability": "null", "easy": 1.0, **{f"train.{name}": value for name, value in PLAN.items()}}
+    files = ["--run", "names", "--train", lessons / "train.jsonl", "--valid", lessons / "valid.jsonl", "-o", folder]
+    sets = [word for name, value in plain.items() for word in ("--set", f"{name}={value}")]
+    return ["train-reranker", demo.linker.kb.path, *files, "--encoder", bert, *sets]
+
+
+def test_a_stopped_training_goes_on_as_if_nothing_had_happened(
+    demo: Demo, lessons: Path, small_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    assert ran(*command_of(demo, lessons, small_bert, straight)).exit_code == 0
+    step = _Loop._step
+
+    def press(self: _Loop, batches: Any, rate: float) -> float:
+        if self.place.step == 2:
+            signal.raise_signal(signal.SIGINT)
+        return step(self, batches, rate)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_Loop, "_step", press)
+        halted = ran(*command_of(demo, lessons, small_bert, stopped))
+    assert halted.exit_code == 130 and "--resume" in halted.stderr and not (stopped / "reranker.json").exists()
+    again = ran(*command_of(demo, lessons, small_bert, stopped))
+    assert again.exit_code == 2 and "holds a training already" in again.stderr
+    gone_on = ran(*command_of(demo, lessons, small_bert, stopped), "--resume", "--json")
+    assert gone_on.exit_code == 0 and orjson.loads(gone_on.stdout)["metrics"]["steps"] == 8
+    assert read_saved(stopped).digest == read_saved(straight).digest
+    other = ran(*command_of(demo, lessons, small_bert, stopped), "--resume", "--set", "negatives=1")
+    assert other.exit_code == 2 and "begun with another plan" in other.stderr
+
+
+def test_a_teacher_in_place_of_gold(demo: Demo, lessons: Path, small_bert: Path, tmp_path: Path) -> None:
+    train, told, posts = lessons / "train.jsonl", tmp_path / "told.jsonl", tmp_path / "posts.jsonl"
+    rows = [orjson.loads(line) for line in train.read_bytes().splitlines()]
+    posts.write_bytes(b"\n".join(orjson.dumps({k: v for k, v in row.items() if k != "qid"}) for row in rows))
+    answers = [
+        {"id": row["id"], "explanation": {"rerank": {"outcome": "answered", "named": [row["qid"]]}}} for row in rows
+    ]
+    answers[0] = {"id": rows[0]["id"], "explanation": {"rerank": {"outcome": "timeout", "named": []}}}
+    told.write_bytes(b"\n".join(map(orjson.dumps, [*answers, {"id": 7}, {"id": "x", "probabilities": {"Q1": -1}}])))
+    arguments = [
+        str(posts) if each == train else each for each in command_of(demo, lessons, small_bert, tmp_path / "t")
+    ]
+    done = ran(*arguments, "--teacher", told)
+    assert done.exit_code == 0 and "told.jsonl:36" in done.stderr and "told.jsonl:37" in done.stderr
+    metrics = read_saved(tmp_path / "t").metrics
+    assert metrics["training mentions"] > 10 and metrics["left out of training, no gold"] >= 1
+    nobody = ran(*arguments, "-o", tmp_path / "u")
+    assert nobody.exit_code == 2 and "no training mention to learn from" in nobody.stderr
