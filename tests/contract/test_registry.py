@@ -27,6 +27,7 @@ from melink.runs import Run, read_run
 
 ROOT = Path(__file__).parents[2]
 METHODS = registry.names("method")
+KINDS = ("method", "reranker", "generator", "encoder", "dataset")
 MakeKB = Callable[..., KnowledgeBase]
 Draw = Callable[[str, int], str]
 
@@ -39,10 +40,11 @@ def rows_of_tables() -> str:
     )
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_a_method_has_a_test_worked_by_hand(name: str) -> None:
-    files = list((ROOT / "tests" / "golden").glob(f"test_{name}*.py"))
-    assert files, f"write tests/golden/test_{name}_by_hand.py"
+@pytest.mark.parametrize("name", [*METHODS, *registry.names("reranker")])
+def test_a_method_or_reranker_has_a_test_worked_by_hand(name: str) -> None:
+    plain = name.replace("-", "_")
+    files = list((ROOT / "tests" / "golden").glob(f"test_{plain}*.py"))
+    assert files, f"write tests/golden/test_{plain}_by_hand.py"
     assert any("def test_" in file.read_text(encoding="utf-8") for file in files)
 
 
@@ -57,7 +59,7 @@ def test_a_method_states_its_source(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [(kind, name) for kind in ("method", "generator", "encoder", "dataset") for name in registry.names(kind)],
+    [(kind, name) for kind in KINDS for name in registry.names(kind)],
 )
 def test_a_registered_name_has_a_row_in_the_documentation(kind: str, name: str) -> None:
     assert re.search(rf"`{re.escape(name)}[`:]", rows_of_tables()), f"add a table row for {kind} `{name}` to docs/"

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from jaxtyping import Float32
 
 from melink.candidates.base import Hits
 from melink.features.encoder import Encoder
-from melink.features.store import FeatureStore
+from melink.features.store import FeatureStore, FeatureTable
 from melink.features.text import entity_texts, mention_text
 from melink.kb.store import KnowledgeBase
 from melink.kb.view import EntityView
@@ -26,7 +26,11 @@ CHUNK = 32_768
 
 
 class Reader(Protocol):
-    """What an encoder is given of each side, and what is made of its vectors; a trained method brings its own."""
+    """What an encoder is given of each side, and what is made of its vectors; a trained method brings its own.
+
+    One whose vectors come from more than a text gives them itself: it has ``entity_vectors(view)`` and
+    ``mention_vectors(mentions)`` instead of the heads.
+    """
 
     def read_mentions(self, mentions: Sequence[Mention]) -> list[str]:
         """Return the text of each mention."""
@@ -85,8 +89,15 @@ class Dense:
         if isinstance(self._reader, Plain):
             return self._table.vectors(rows)
         if start not in self._made:
-            self._made[start] = self._reader.entity_head(self._table.vectors(rows))
+            whole: Any = getattr(self._reader, "entity_vectors", None)
+            part = self._view.slice(rows.start, rows.stop)
+            self._made[start] = whole(part) if whole else self._reader.entity_head(self._table.vectors(rows))
         return self._made[start]
+
+    def _queries(self, mentions: Sequence[Mention], table: FeatureTable) -> np.ndarray:
+        whole: Any = getattr(self._reader, "mention_vectors", None)
+        found: np.ndarray = whole(mentions) if whole else self._reader.mention_head(table.vectors())
+        return found
 
     def search(self, mentions: Sequence[Mention], k: int) -> list[Hits]:
         """Return the nearest entities by cosine; ids break ties; nothing for a mention without text.
@@ -96,7 +107,7 @@ class Dense:
         if self._kb.view() is not self._view:
             self._read(self._kb.view())
         table = self._store.encode(self._encoder, self._reader.read_mentions(mentions))
-        queries, best = self._reader.mention_head(table.vectors()), [np.empty(0)] * len(mentions)
+        queries, best = self._queries(mentions, table), [np.empty(0)] * len(mentions)
         rows = [np.empty(0, np.int64)] * len(mentions)
         for start in range(0, len(self._ids), CHUNK):
             chunk = slice(start, min(start + CHUNK, len(self._ids)))

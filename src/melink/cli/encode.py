@@ -27,7 +27,7 @@ def encode(
     ] = "classical",
     encoder: options.DualEncoder = None,
     entity_text: Annotated[
-        str, typer.Option("--entity-text", help="auto, description, attributes, extract or all.")
+        str, typer.Option("--entity-text", help="auto, description, attributes, extract, all, static or dynamic.")
     ] = "auto",
     tokens: Annotated[bool, typer.Option("--tokens", help="Also keep token and patch vectors (large).")] = False,
     json: options.Json = False,
@@ -70,7 +70,10 @@ def encode(
 def _one(kb: KnowledgeBase, encoder: Any, entity_text: str, tokens: bool, problems: Problems) -> dict[str, Any]:
     from melink.features.store import FeatureStore
     from melink.features.text import entity_texts
+    from melink.kb.texts import KINDS
 
+    if entity_text in KINDS:
+        kb, entity_text = kb.reading(entity_text), "auto"
     view = kb.view()
     if encoder.modality == "text":
         items = entity_texts(view, entity_text)

@@ -1,4 +1,4 @@
-"""``melink enrich``: add to mentions what their source does not say."""
+"""``melink enrich``: add to mentions and entities what their source does not say."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import typer
 
 from melink.cli import options
 from melink.cli.common import err, report, verb, write_json
+from melink.cli.enrich_attributes import attributes
+from melink.cli.enrich_descriptions import descriptions
 
 if TYPE_CHECKING:
     from melink.enrich.ask import FromModel
@@ -18,12 +20,16 @@ if TYPE_CHECKING:
     from melink.kb.store import KnowledgeBase
     from melink.rerank.llm import LLMSettings
 
-app = typer.Typer(help="Add facts to mentions.", no_args_is_help=True, rich_markup_mode="markdown")
+app = typer.Typer(
+    help="Add facts to mentions, and texts to entities.", no_args_is_help=True, rich_markup_mode="markdown"
+)
+app.command()(descriptions)
+app.command()(attributes)
 
 
 @app.callback()
 def _group() -> None:
-    """Add facts to mentions."""
+    """Add facts to mentions, and texts to entities."""
 
 
 @app.command()
@@ -55,6 +61,9 @@ def triples(
             "--relations", help="Relations to choose from: a,b,c, a file, or kb:20 for the 20 most frequent of --kb."
         ),
     ] = None,
+    form: Annotated[
+        str, typer.Option("--form", help="Ask for lines, or for json with worked examples: better for small models.")
+    ] = "lines",
     keep_unknown_relations: Annotated[
         bool, typer.Option("--keep-unknown-relations", help="Keep relations of the model's own.")
     ] = False,
@@ -88,6 +97,8 @@ def triples(
 
     if with_ not in ("llm", "patterns"):
         raise InputError(f"--with {with_!r}", "write llm or patterns")
+    if form not in ("lines", "json"):
+        raise InputError(f"--form {form!r}", "write lines or json")
     if json and output is None:
         raise InputError("--json and the rows cannot both go to standard output", "name a file with -o")
     problems, began = Problems(strict=strict), time.perf_counter()
@@ -102,7 +113,7 @@ def triples(
         settings = _settings(config, {**chosen, "max_requests": max_requests, "max_cost": max_cost}, set_)
         kept = cache or (output.with_name(f"{output.name}.answers.sqlite") if output else None)
         with LanguageModel(settings, kept) as model:
-            asker = _asker(model, vocabulary, keep_unknown_relations)
+            asker = _asker(model, vocabulary, keep_unknown_relations, form)
             written = enrich(mentions, output or "-", asker, images, problems)
             summary = asker.summary()
             err.print(str(model.tally))
@@ -119,10 +130,10 @@ def _patterns(kb: KnowledgeBase | None) -> FromPatterns:
     return FromPatterns(plain_words() if kb is None else TailIndex.of(kb))
 
 
-def _asker(model: Any, vocabulary: Vocabulary, keep_unknown: bool) -> FromModel:
+def _asker(model: Any, vocabulary: Vocabulary, keep_unknown: bool, form: str) -> FromModel:
     from melink.enrich.ask import FromModel
 
-    return FromModel(model, vocabulary, keep_unknown)
+    return FromModel(model, vocabulary, keep_unknown, form)  # type: ignore[arg-type]
 
 
 def _settings(config: Path | None, given: dict[str, Any], overrides: list[str] | None) -> LLMSettings:

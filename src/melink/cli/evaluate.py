@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from melink.cli import options
+from melink.cli import gate, options
 from melink.cli.common import err, report, verb, write_json
 
 if TYPE_CHECKING:
@@ -57,11 +57,20 @@ def evaluate(
     seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap.")] = 0,
     json: Annotated[Path | None, typer.Option("--json", help="Write the result here; '-' for stdout.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write a one-page report here.")] = None,
+    fit_margin: Annotated[
+        Path | None,
+        typer.Option(
+            "--fit-margin",
+            help="With --rerank and validation mentions: fit the score margin above which nobody need be asked, and "
+            "write a run directory that has it.",
+        ),
+    ] = None,
     generator: options.Generators = None,
     given: options.Given = None,
     text_encoder: options.TextEncoder = None,
     image_encoder: options.ImageEncoder = None,
     encoder: options.DualEncoder = None,
+    entity_text: options.EntityText = None,
     config: options.Config = None,
     set_: options.Set = None,
     strict: options.Strict = False,
@@ -77,7 +86,11 @@ def evaluate(
 
         melink evaluate KB valid.jsonl --model RUN --shortlist 256
 
+        melink evaluate KB valid.jsonl --model zeroshot --entity-text static
+
         melink evaluate KB valid.jsonl --model RUN --rerank kar:select_one --set k=5 --html report.html
+
+        melink evaluate KB valid.jsonl --model RUN --rerank kgmel --fit-margin GATED
     """
     from melink.datasets.mentions import read_mentions
     from melink.errors import Problems
@@ -90,11 +103,15 @@ def evaluate(
     store = KnowledgeBase.open(kb)
     samples = list(read_mentions(mentions, images, problems))
     parts = _slices(slice_ or [], samples)
-    # ranking the whole knowledge base needs no generator; naming a cheap one keeps 'dense' from encoding for nothing
-    generator = generator or ("names" if full else None)
     set_ = [f"rerank.{each}" if rerank and each.startswith("k=") else each for each in set_ or ()]
-    run = options.resolve(model, generator, text_encoder, image_encoder, encoder, config, set_, rerank=rerank)
+    encoders = (text_encoder, image_encoder, encoder)
+    asked = options.resolve(model, generator, *encoders, config, set_, rerank=rerank, entity_text=entity_text)
+    # ranking the whole knowledge base needs no generator; naming a cheap one keeps 'dense' from encoding for nothing
+    cheap = generator or ("names" if full else None)
+    run = options.resolve(model, cheap, *encoders, config, set_, rerank=rerank, entity_text=entity_text)
     linker = assemble(run, store, given, problems)
+    if fit_margin is not None:
+        gate.check(linker, mentions)
     footprint, leaks = _leaks(train, images, samples)
     protocol = _protocol(linker, model, mentions, "full" if full else int(candidates), ties, miss, seed, leaks)
     protocol = replace(protocol, shortlist=shortlist)
@@ -107,8 +124,11 @@ def evaluate(
     def judged(own: list[Outcome]) -> dict[str, Any]:
         return _result(own, protocol, parts, timing, problems, footprint, injected)
 
-    outcomes, result = _again(linker, outcomes, protocol, judged)
+    before = outcomes
+    outcomes, result = _again(linker, before, protocol, judged)
     _tell(result)
+    if fit_margin is not None:
+        result["rerank"]["gate"] = gate.fit(linker, (before, outcomes), mentions, fit_margin, asked.generators)
     if shortlist is not None:
         err.print(f"the ranking is {protocol.exactness()}", style="yellow")
     if json is not None:
@@ -189,7 +209,8 @@ def _protocol(
     from melink.evaluate.protocol import file_hash
     from melink.evaluate.stated import stated
 
-    if linker.run.fitted_on and mentions != "-" and linker.run.fitted_on.get("sha256") == file_hash(mentions):
+    noted = [each for each in (linker.run.fitted_on, (linker.run.rerank or {}).get("fitted_on")) if each]
+    if noted and mentions != "-" and file_hash(mentions) in {each.get("sha256") for each in noted}:
         err.print("[yellow]this split is the one that the run was fitted on: the figures are not held out[/]")
         leaks = {"fitted on this split": True, **(leaks if isinstance(leaks, dict) else {})}
     trained_with = (linker.run.train or {}).get("seed")

@@ -103,6 +103,7 @@ def link(
     text_encoder: options.TextEncoder = None,
     image_encoder: options.ImageEncoder = None,
     encoder: options.DualEncoder = None,
+    entity_text: options.EntityText = None,
     config: options.Config = None,
     set_: options.Set = None,
     json: options.Json = False,
@@ -134,7 +135,8 @@ def link(
     store = KnowledgeBase.open(kb)
     # the whole knowledge base needs no generator; naming a cheap one keeps 'dense' from encoding for nothing
     generator = "names" if whole else generator
-    run = options.resolve(model, generator, text_encoder, image_encoder, encoder, config, set_, rerank=rerank)
+    encoders = (text_encoder, image_encoder, encoder)
+    run = options.resolve(model, generator, *encoders, config, set_, rerank=rerank, entity_text=entity_text)
     if not (generator or config or any(override.startswith("generators=") for override in set_ or ())):
         run = without_waiting(store, run)
     desk = Desk(assemble(run, store, given, problems), whole, shortlist)
@@ -202,6 +204,7 @@ def without_waiting(kb: KnowledgeBase, run: Run) -> Run:
     if "dense" not in run.generators or not (run.encoder or run.text_encoder):
         return run
     context = context_of(run, kb)
+    kb = context.kb
     method = registry.load("method", run.method).build(context, run.settings)
     if context.text is None or (lacking := missing(kb, context.store, context.text, reader_of(method))) <= FEW:
         return run

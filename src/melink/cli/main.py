@@ -25,6 +25,7 @@ VERBS: Final[dict[str, str]] = {
     "candidates": "melink.cli.candidates",
     "encode": "melink.cli.encode",
     "train": "melink.cli.train",
+    "train-reranker": "melink.cli.train_reranker",
     "curve": "melink.cli.curve",
     "reproduce": "melink.cli.reproduce",
     "methods": "melink.cli.methods",
@@ -54,6 +55,6 @@ def _main(
 
 
 for _name, _module in VERBS.items():
-    app.command(_name)(getattr(import_module(_module), _name))
+    app.command(_name)(getattr(import_module(_module), _name.replace("-", "_")))
 for _name, _module in GROUPS.items():
     app.add_typer(import_module(_module).app, name=_name)

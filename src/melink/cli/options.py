@@ -33,6 +33,14 @@ ImageEncoder = Annotated[str | None, typer.Option("--image-encoder", help="class
 DualEncoder = Annotated[
     str | None, typer.Option("--encoder", help="One CLIP-like encoder for text and images, by name or path.")
 ]
+EntityText = Annotated[
+    str | None,
+    typer.Option(
+        "--entity-text",
+        help="Text that entities are read by: original, static or dynamic ('melink enrich descriptions' makes the last "
+        "two); as the run says by default.",
+    ),
+]
 Config = Annotated[Path | None, typer.Option("--config", help="Run file in YAML; the command line overrides it.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override a setting: --set settings.weights.name=2 (repeatable).")
@@ -69,6 +77,7 @@ def resolve(
     overrides: list[str] | None = None,
     untrained: bool = False,
     rerank: str | None = None,
+    entity_text: str | None = None,
 ) -> Run:
     """Return the run that the command line describes: the model's, then the run file, then options, then ``--set``.
 
@@ -87,6 +96,7 @@ def resolve(
         "text_encoder": text_encoder,
         "image_encoder": image_encoder,
         "encoder": encoder,
+        "entity_text": entity_text,
     }
     given = {name: value for name, value in chosen.items() if value is not None}
     if text_encoder or image_encoder:

@@ -36,6 +36,7 @@ def train(
     text_encoder: options.TextEncoder = None,
     image_encoder: options.ImageEncoder = None,
     encoder: options.DualEncoder = None,
+    entity_text: options.EntityText = None,
     config: options.Config = None,
     set_: options.Set = None,
     json: options.Json = False,
@@ -66,7 +67,8 @@ def train(
         progress.enable(False)
     problems = Problems(strict=strict)
     store = KnowledgeBase.open(kb)
-    run = options.resolve(method, generator, text_encoder, image_encoder, encoder, config, set_, untrained=True)
+    encoders = (text_encoder, image_encoder, encoder)
+    run = options.resolve(method, generator, *encoders, config, set_, untrained=True, entity_text=entity_text)
     if seed is not None:
         run = run.model_copy(update={"train": {**(run.train or {}), "seed": seed}})
     samples = list(read_mentions(valid, images, problems))

@@ -1,4 +1,4 @@
-"""The reranker in the report: figures before and after, and how gold moved (Figure 9 of the FissFuse paper)."""
+"""The reranker in the report: figures before and after, how gold moved (FissFuse paper, Figure 9), whom to ask."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from melink.evaluate.markup import text
+from melink.evaluate.plots import asked_plot
 from melink.evaluate.svg import WIDTH
 
 _FIGURES: Final = {"hits@1": "Hits@1", "hits@3": "Hits@3", "hits@5": "Hits@5", "hits@10": "Hits@10", "mrr": "MRR"}
@@ -25,8 +26,19 @@ def section(result: Mapping[str, Any]) -> str:
     )
     return (
         f'<h2>Reranked by {text(found["by"])}</h2><p class="counts">{_words(found)}</p>{_table(result)}'
-        f'<div class="plots"><figure><h3>How the right answer moved</h3><p>{about}</p>{picture}</figure></div>'
+        f'<div class="plots"><figure><h3>How the right answer moved</h3><p>{about}</p>{picture}</figure>'
+        f"{_asked(found)}</div>"
     )
+
+
+def _asked(found: Mapping[str, Any]) -> str:
+    """Return Hits@1 over the share of mentions asked about; nothing when some were passed over as sure."""
+    points = found.get("asked_curve", ())
+    if len(points) < 2:
+        return ""
+    plot = asked_plot({found["by"]: points})
+    about = "Hits@1 when only so many mentions are asked about, those first whose first two scores are closest."
+    return f"<figure><h3>Whom to ask about</h3><p>{about}</p>{plot}</figure>"
 
 
 def grid(names: Sequence[str], counts: Sequence[Sequence[int]]) -> str:

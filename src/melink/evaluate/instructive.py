@@ -1,4 +1,4 @@
-"""The outcomes that teach most: sure and wrong, narrowly wrong, saved by the picture, lost before scoring, NIL."""
+"""The outcomes that teach most: changed by a reranker, sure and wrong, narrowly wrong, saved by the picture, NIL."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import Final
 
 from melink.evaluate.decide import decide
 from melink.evaluate.outcome import Outcome
+from melink.rerank.again import KEY
 
 ABOUT: Final = {
+    "Put right by the reranker": "The retrieval was wrong, the second look is right.",
+    "Put wrong by the reranker": "The retrieval was right, the second look is not.",
     "Sure and wrong": "The answer given is far ahead of the right one.",
     "Near misses": "The right answer is just behind.",
     "Decided by the image": "Right, and wrong without the picture.",
@@ -23,7 +26,8 @@ def instructive(outcomes: Sequence[Outcome], limit: int = 5) -> dict[str, list[O
 
     No outcome is in two groups. The order is by margin, then by mention id, so that equal runs show equal pages.
     """
-    linked = [o for o in outcomes if o.linkable and not o.link.nil and o.link.candidates]
+    every = [o for o in outcomes if o.linkable and not o.link.nil and o.link.candidates]
+    linked = [o for o in every if not _change(o)]
     wrong = sorted(
         (o for o in linked if not o.correct and o.rank is not None and o.gold_scored is not None),
         key=lambda o: (-margin(o), o.mention.id),
@@ -31,6 +35,8 @@ def instructive(outcomes: Sequence[Outcome], limit: int = 5) -> dict[str, list[O
     saved = sorted((o for o in linked if o.correct and _by_image(o) > 0), key=lambda o: (-_by_image(o), o.mention.id))
     near = wrong[::-1][: min(limit, len(wrong) // 2)]
     found = {
+        "Put right by the reranker": sorted((o for o in every if _change(o) == "right"), key=_id),
+        "Put wrong by the reranker": sorted((o for o in every if _change(o) == "wrong"), key=_id),
         "Sure and wrong": wrong[: len(wrong) - len(near)],
         "Near misses": near,
         "Decided by the image": saved,
@@ -46,6 +52,15 @@ def margin(outcome: Outcome) -> float:
     if outcome.gold_scored is None or not outcome.link.candidates:
         return 0.0
     return outcome.link.candidates[0].score - outcome.gold_scored.score
+
+
+def _change(outcome: Outcome) -> str:
+    """Return what a reranker made of the answer: ``right``, ``wrong``, or nothing where that is what it was before."""
+    if not outcome.link.evidence.get(KEY, {}).get("changed"):
+        return ""
+    stayed = [each for each in outcome.link.candidates if "retrieved_at" not in each.evidence]
+    before = max(stayed, key=lambda each: each.score).id if stayed else None
+    return "right" if outcome.correct else "wrong" if before == outcome.gold else ""
 
 
 def _by_image(outcome: Outcome) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -101,6 +101,11 @@ def confidence_curve(outcomes: Sequence[Outcome]) -> str:
 def reliability_diagram(outcomes: Sequence[Outcome]) -> str:
     """Return accuracy over confidence, NIL included."""
     return reliability(*certainties(outcomes))
+
+
+def asked_plot(curves: Mapping[str, svg.Points]) -> str:
+    """Return Hits@1 over the share of mentions that rerankers are asked about, in per cent."""
+    return svg.lines(curves, "mentions asked about, closest scores first, per cent")
 
 
 def reliability(certainty: Float64[np.ndarray, " n"], right: Bool[np.ndarray, " n"]) -> str:

@@ -25,7 +25,7 @@ class Protocol:
     Attributes:
         candidates: ``full`` for the whole knowledge base, or how many candidates each mention had.
         kb_size: Entities in the knowledge base.
-        kb_hash: Content hash of the knowledge base.
+        kb_hash: Content hash of the knowledge base, with the texts that its entities are read by.
         entity_text_source: Entity text used, such as ``attributes`` or ``label+description``.
         split_file: Name of the file of mentions.
         split_hash: sha256 of it.
@@ -44,6 +44,8 @@ class Protocol:
         weights: Part → weight.
         run: Run directory or method name that was evaluated.
         reranker: What a reranker's answers depend on, its name and model among it; empty without a reranker.
+        entities_hash: Content hash of the entities without other texts of them (``--entity-text``); empty where it
+            is ``kb_hash``.
     """
 
     candidates: str | int
@@ -65,6 +67,7 @@ class Protocol:
     weights: Mapping[str, float] = field(default_factory=dict)
     run: str | None = None
     reranker: Mapping[str, Any] = field(default_factory=dict)
+    entities_hash: str = ""
 
     def __post_init__(self) -> None:
         if self.miss_policy not in MISS_POLICIES:
@@ -124,6 +127,10 @@ class Protocol:
             ("reranker", _words(self.reranker) or "none"),
         ]
 
+    def _compared(self, name: str) -> Any:
+        """Return what must agree under a name: of a knowledge base its entities, whatever text they are read by."""
+        return self.entities_hash or self.kb_hash if name == "kb_hash" else getattr(self, name)
+
     def exactness(self) -> str:
         """Return in words whether the ranking is exact and, if it is not, how good it is."""
         if self.shortlist is None and self.approximate is None:
@@ -138,7 +145,7 @@ class Protocol:
         Raises:
             ProtocolError: They may not; names every field that differs, with both values.
         """
-        differing = [name for name in COMPARED if getattr(self, name) != getattr(other, name)]
+        differing = [name for name in COMPARED if self._compared(name) != other._compared(name)]
         if "full" in (self.candidates, other.candidates):  # then no generator had a say
             differing = [name for name in differing if name != "generators"]
         if None not in (self.approximate, other.approximate) and self.shortlist is not None:  # then it is a figure

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from melink.evaluate.gate import Both, asked_curve
 from melink.evaluate.outcome import Outcome
 from melink.kb.store import KnowledgeBase
 from melink.ranking.ranks import Ties
@@ -82,6 +83,7 @@ def block(
         "per_mention": {"seconds": seconds / asked, **tokens},
         "usage": usage,
         "matrix": matrix(*outcomes, reranker.scope.k),
+        "asked_curve": [] if count.passed_over["sure"] else asked_curve(Both.of(*outcomes)),
     }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from melink.evaluate.protocol import Protocol, file_hash
+from melink.kb.store import KnowledgeBase
 from melink.linker import Linker
 
 
@@ -29,12 +30,13 @@ def stated(
         seeds: Every seed that played a part, that of the bootstrap first.
     """
     settings, kb = linker.method.settings(), linker.kb
+    content = kb.content_hash()
     neutral = {f"neutral {name}": value for name, value in getattr(linker.method, "neutral", {}).items()}
     return Protocol(
         candidates=candidates,
         kb_size=len(kb),
-        kb_hash=kb.content_hash(),
-        entity_text_source=settings.get("entity_text") or settings.get("entity_template") or "names only",
+        kb_hash=content,
+        entity_text_source=_read(kb, settings.get("entity_text") or settings.get("entity_template") or "names only"),
         split_file=str(mentions),
         split_hash="standard input" if str(mentions) == "-" else file_hash(mentions),
         method=linker.run.method,
@@ -45,4 +47,19 @@ def stated(
         encoders=linker.encoders,
         weights={**settings.get("weights", {}), **neutral},
         run=run,
+        entities_hash=_without_texts(kb, content),
     )
+
+
+def _read(kb: KnowledgeBase, source: str) -> str:
+    """Return what of an entity is read: its own fields, or another text of it where there is one."""
+    if kb.texts is None:
+        return source
+    share = kb.texts.share(kb.view())
+    outdated = f" ({share.outdated:,} outdated)" if share.outdated else ""
+    return f"{kb.texts.kind} text of {share.own:,} of {share.entities:,} entities, else{outdated} {source}"
+
+
+def _without_texts(kb: KnowledgeBase, content: str) -> str:
+    """Return the content hash of the entities themselves; empty where nothing else is read."""
+    return "" if kb.texts is None else f"{(int(content, 16) - kb.texts.number(kb.view())) % 2**256:064x}"

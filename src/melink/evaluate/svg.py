@@ -14,9 +14,10 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 14, 12, 36
 _ROW: Final = 24
 _STYLE: Final = (
     "text{font:11px system-ui,sans-serif;fill:#1b2230}.axis{fill:#5b6475}.grid{stroke:#dfe3ea}.zero{stroke:#5b6475}"
-    ".series0{fill:#3156d3}"
+    ".series0{fill:#3156d3}.series1{fill:#ee8a1d}.series2{fill:#1f9d72}.series3{fill:#9259d0}.stroke0{stroke:#3156d3}"
+    ".stroke1{stroke:#ee8a1d}.stroke2{stroke:#1f9d72}.stroke3{stroke:#9259d0}.curve{fill:none;stroke-width:2}"
 )
-"""Colours of a reliability diagram that stands alone; those of a page are in its style sheet."""
+"""Colours of a plot that stands alone; those of a page are in its style sheet."""
 _NAMES: Final = 118
 Points = Sequence[tuple[float, float]]
 
@@ -140,7 +141,7 @@ def reliability(bins: Sequence[Mapping[str, float]]) -> str:
 
 
 def alone(plot: str) -> str:
-    """Return a reliability diagram as a file of its own: with its name space, colours and a white ground."""
+    """Return a plot as a file of its own: with its name space, colours and a white ground."""
     ground = f'<style>{_STYLE}</style><rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>'
     head, close, inside = plot.partition(">")
     space = f' xmlns="http://www.w3.org/2000/svg" width="{2 * WIDTH}" height="{2 * HEIGHT}"'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +12,9 @@ from melink.evaluate.thumbnails import Thumbnails
 from melink.links import url
 from melink.records import Entity, Scored
 
-_HIDDEN: Final = frozenset({"name_similarity", "matched_image"})
+_HIDDEN: Final = frozenset({"name_similarity", "matched_image", "kept_triples"})
+_KEPT: Final = 4
+"""Most kept facts on a tile."""
 _WORDS: Final = {"matched_name": "matched name", "matched_triples": "matched fact"}
 
 
@@ -83,7 +85,7 @@ def tile(
         f'<p class="id">{isolated(scored.id, 40)}{_flag(mark, chosen)}</p>'
         f'<p class="about" dir="auto">{text(about, 110)}</p></div></div><table class="parts">{rows}'
         f'<tr class="total"><th>total</th><td></td><td>{scored.score:.2f}</td></tr></table>'
-        f"{_evidence(scored)}</li>"
+        f"{_evidence(scored)}{_kept(scored.evidence.get('kept_triples'))}</li>"
     )
 
 
@@ -125,3 +127,21 @@ def _evidence(scored: Scored) -> str:
         words = ", ".join(map(str, value[:2])) if isinstance(value, list | tuple) else str(value)
         shown.append(f"<li>{text(_WORDS.get(name, name.replace('_', ' ')), 30)}: {isolated(words, 110)}</li>")
     return f'<ul class="evidence">{"".join(shown[:3])}</ul>' if shown else ""
+
+
+def _kept(found: object) -> str:
+    """Return the facts that a reranker was shown, those that it cited first, beside those of the mention."""
+    facts = [fact for fact in found if isinstance(fact, Mapping)] if isinstance(found, list | tuple) else []
+    shown = sorted(facts, key=lambda fact: not fact.get("supports"))[:_KEPT]
+    rows = []
+    for fact in shown:
+        near = fact.get("similarity")
+        answers = f"≈ {isolated(fact['answers'], 80)}" if fact.get("answers") else "≈ the sentence" if near else ""
+        amount = f"{near:.2f}" if isinstance(near, float | int) else ""
+        cited = ' class="supports"' if fact.get("supports") else ""
+        rows.append(
+            f"<tr{cited}><td>{isolated(fact.get('triple', ''), 80)}<small>{answers}</small></td><td>{amount}</td></tr>"
+        )
+    more = f"<tr><td>… {len(facts) - _KEPT} more</td><td></td></tr>" if len(facts) > _KEPT else ""
+    head = "<caption>facts shown to the reranker</caption>"
+    return f'<table class="kept">{head}{"".join(rows)}{more}</table>' if rows else ""

@@ -27,7 +27,8 @@ class Batch:
         mentions: Which mentions.
         entities: Which entities, each once: one column of scores each.
         gold: Column of each mention's gold; -1 when it is not there (validation only).
-        allowed: Which columns take part in a mention's loss: gold and what may honestly count as wrong.
+        allowed: Which columns take part in a mention's loss: gold and what may honestly count as wrong; in validation,
+            whose scores are looked at.
     """
 
     mentions: Int64[np.ndarray, " b"]
@@ -41,7 +42,7 @@ class Step(NamedTuple):
 
     Attributes:
         loss: Scalar; its mean over processes is the loss of the whole batch.
-        scores: Total scores of this process's mentions against all columns.
+        scores: Total scores of this process's mentions against all columns; of allowed ones at least, −∞ elsewhere.
     """
 
     loss: Tensor

@@ -126,6 +126,8 @@ class Kept:
 
     def _open(self, place: int) -> np.ndarray:
         shape, kind = self._shapes[place]
+        if not prod(shape):  # an empty file cannot be mapped
+            return np.zeros((len(self.view), *shape), dtype=kind)
         found: np.ndarray = np.memmap(self._path(place), dtype=kind, mode="c", shape=(len(self.view), *shape))
         return found
 

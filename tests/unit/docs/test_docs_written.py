@@ -73,7 +73,7 @@ def test_every_verb_and_option_is_in_the_reference() -> None:
         assert [option for option in options - {"--help"} if f"`{option}`" not in section] == []
 
 
-@pytest.mark.parametrize("kind", ["method", "encoder", "generator", "dataset"])
+@pytest.mark.parametrize("kind", ["method", "reranker", "encoder", "generator", "dataset"])
 def test_every_registered_name_has_its_source(kind: str) -> None:
     page = (ROOT / "docs" / "papers.md").read_text(encoding="utf-8")
     assert [name for name in registry.names(kind) if f"`{name}`" not in page] == []
