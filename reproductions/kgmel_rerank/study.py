@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -307,10 +308,18 @@ def _judge(
             "counts": count.to_dict(),
             "per_mention": per,
             "kept": _kept(after),
+            "chosen_places": _places(after),
             "curve": mean,
             "gate": fit_margin(both[0]).to_dict(),
         },
     )
+
+
+def _places(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """Count the places in the retrieval of those who were chosen: small models prefer a place in the list."""
+    chosen = [each.link for each in outcomes if each.link.evidence["rerank"].get("named")]
+    places = Counter(link.candidates[0].evidence.get("retrieved_at", 1) for link in chosen)
+    return {str(place): count for place, count in sorted(places.items())}
 
 
 def _kept(outcomes: Sequence[Outcome]) -> float | None:

@@ -162,4 +162,4 @@ def test_upserts_and_deletions(tmp_path: Path):
     same = {"E-same": "d" * 2000}
     calm.upsert(Entity(id, label, description=same.get(id, "")) for id, label in expected(done).items())
     assert calm.content_hash() == kb.content_hash()
-    assert done > KILLS
+    assert done > KILLS // 4, "too slow for the kills to mean anything"
