@@ -108,7 +108,7 @@ def _run(data: Path, output: Path, kb: Path, run: Path, name: str, seed: int, ov
     began = time.perf_counter()
     if not (folder / NAME).is_file():
         resume = (folder / "checkpoint").is_dir()
-        train_reranker(linker, (train, valid), folder, recipe, lister, resume=resume, lists=lists, unseen=True)
+        train_reranker(linker, (train, valid), folder, recipe, lister, resume=resume, lists=lists)
     lines = (data / "slices" / f"{name}_valid_ambiguous.tsv").read_text().splitlines()[1:]
     cell = judged(linker, valid, folder, lists, {line.split("\t")[0] for line in lines})
     write_json(file, {"set": name, "seed": seed, "run": run.name, "seconds": time.perf_counter() - began, **cell})

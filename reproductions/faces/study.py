@@ -161,9 +161,11 @@ def write(out: Path, said: Mapping[str, Any], found: Figures) -> None:
             file.write(content.encode())
 
 
-def run(data: Path, out: Path, seeds: Sequence[int], count: int, quick: bool) -> dict[str, Any]:
+def run(
+    data: Path, out: Path, seeds: Sequence[int], count: int, severities: Sequence[int], quick: bool
+) -> dict[str, Any]:
     """Make the pictures, measure, write; return the figures."""
-    everybody, severities = read_people(data), (2,) if quick else (1, 2, 3, 4)
+    everybody = read_people(data)
     if quick:
         few = {each.id for own in ambiguous(everybody).values() if len(own) == 4 for each in own}
         everybody = [each for each in everybody if each.id in few or each.second is not None]
@@ -177,7 +179,7 @@ def run(data: Path, out: Path, seeds: Sequence[int], count: int, quick: bool) ->
     alone_ = [each for own in cases for each in own["people/1"]]
     said = {
         "people": len(everybody), "mentions of a case and seed": len(cases[0]["people/1"]), "seeds": list(seeds),
-        "second photographs": len(cases[0][SECOND]), "face models": list(installed()),
+        "severities": list(severities), "second photographs": len(cases[0][SECOND]), "face models": list(installed()),
         "identity": alarms(known, [each.picture for each in alone_], [each.id for each in alone_]),
         "melink": __version__,
     }  # fmt: skip
@@ -192,13 +194,16 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--people", type=int, default=20, help="drawn by each seed")
+    parser.add_argument("--severities", default="1,2,3,4", help="of poor pictures")
     parser.add_argument("--quick", action="store_true", help="one seed, few people, one severity")
     given = parser.parse_args()
     logging.captureWarnings(True)
     progress.enable()
     seeds = [0] if given.quick else [int(seed) for seed in given.seeds.split(",")]
+    severities = [2] if given.quick else [int(severity) for severity in given.severities.split(",")]
+    count = 8 if given.quick else given.people
     try:
-        said = run(given.data, given.out, seeds, 8 if given.quick else given.people, given.quick)
+        said = run(given.data, given.out, seeds, count, severities, given.quick)
     except MelinkError as error:
         Console(stderr=True).print(f"error: {error}", markup=False)
         raise SystemExit(1) from None

@@ -80,15 +80,14 @@ def train_reranker(
     judged = list(read_mentions(valid, images, problems))
     taught = None if teacher is None else read_teacher(teacher, problems)
     hashes = {f"{what} sha256": file_hash(file) for what, file in files.items()}
-    unseen = (lister.run.fitted_on or {}).get("train sha256") not in hashes.values()
-    if not unseen:
+    if (lister.run.fitted_on or {}).get("train sha256") in hashes.values():
         err.print(
             "the lists' retriever was trained on these mentions; --lists zeroshot gives harder lists", style="dim"
         )
     fitted_on = {**{what: str(file) for what, file in files.items()}, **hashes}
     fitted_on |= {"file": str(valid), "sha256": file_hash(valid)}
     try:
-        saved = work(linker, (samples, judged), output, recipe, lister, taught, fitted_on, resume, cpu, unseen=unseen)
+        saved = work(linker, (samples, judged), output, recipe, lister, taught, fitted_on, resume, cpu)
     except KeyboardInterrupt:
         if not (output / "checkpoint").is_dir():
             raise  # nothing was begun: the same command begins again

@@ -8,7 +8,7 @@ English.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -24,6 +24,8 @@ AGES: Final = (-25, 0, 15, 30, 50, 75, 110)
 """Knots of the curve of years since an entity's first year."""
 LATER: Final = (0, 2, 10, 50, 150)
 """Knots of the curve of years since its last."""
+APART: Final = (0, 20, 40, 80, 160)
+"""Knots of the curve of years between an entity and others that the text names."""
 MOST_TEXT: Final = 20_000
 """Characters of a text that are searched for words and years."""
 _ALMOST: Final = 0.66
@@ -36,6 +38,11 @@ _END: Final = re.compile(r"\b(?:death|died|dissolved|abolished|end)\b", re.IGNOR
 _BEFORE: Final = re.compile(r"(?:[^\W\d_][\w.'’-]*\s+){1,4}\Z")
 _AFTER: Final = re.compile(r"\A(?:\s+[^\W\d_][\w.'’-]*){1,3}")
 _MEN: Final = "he him his himself mr king prince duke father son brother husband actor"
+_NAME: Final = re.compile(
+    r"[A-ZÀ-ÖØ-ÞĀ-Ž][\w.'’-]*(?:\s+(?:de|da|di|du|van|von|der|la|el|al|bin|of)\b)*(?:\s+[A-ZÀ-ÖØ-ÞĀ-Ž][\w.'’-]*){1,3}"
+)
+_SEARCHED: Final = 2_000
+_MOST_OTHERS: Final = 12
 _HE: Final = frozenset(_MEN.split())
 _WOMEN: Final = "she her hers herself mrs miss ms queen princess duchess mother daughter sister actress"
 _SHE: Final = frozenset(_WOMEN.split())
@@ -58,6 +65,7 @@ class Told:
         around: All words but those of the mention.
         she: Whether it tells of a woman; None when it does not say, or of both.
         remembered: Whether it tells of a picture, a monument and the like, which come later than what they show.
+        others: Runs of words that look like further names, as written.
     """
 
     context: frozenset[str]
@@ -67,6 +75,7 @@ class Told:
     around: frozenset[str]
     she: bool | None
     remembered: bool
+    others: tuple[str, ...]
 
     @classmethod
     def of(cls, mention: Mention) -> Self:
@@ -88,7 +97,15 @@ class Told:
             around,
             she if he != she else None,
             bool(words & _REMEMBERED),
+            _others(text, mention.start, mention.end),
         )
+
+
+def _others(text: str, start: int | None, end: int | None) -> tuple[str, ...]:
+    """Return the names of two to four words that stand in a text apart from the mention, each once."""
+    pieces = [text] if start is None or end is None else [text[:start], text[end:]]
+    runs = [run.group() for piece in pieces for run in _NAME.finditer(piece[:_SEARCHED])]
+    return tuple(dict.fromkeys(runs))[:_MOST_OTHERS]
 
 
 def _run(words: Sequence[str]) -> list[str]:
@@ -184,6 +201,39 @@ def dated(told: Told, entity: Entity, text: str) -> list[float]:
     ages, later = _hats(when - min(own), AGES), _hats(when - max(own) if over else np.zeros(1), LATER)
     two = [nothing * len(LATER), later] if told.remembered else [later, nothing * len(LATER)]
     return [*ages, *two[0], *two[1]]
+
+
+def alike(one: Profile, other: Profile, rarity: Callable[[str], float]) -> float:
+    """Return how much two entities have in common: shared words by rarity, 0–1."""
+    weight = [sum(map(rarity, sorted(words))) for words in (one.words & other.words, one.words, other.words)]
+    return float(weight[0] / np.sqrt(weight[1] * weight[2])) if weight[0] else 0.0
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What an entity has in common with others.
+
+    Attributes:
+        words: Of what is said of it, without years.
+        first: Its first year; None when it is not known.
+    """
+
+    words: frozenset[str]
+    first: int | None
+
+    @classmethod
+    def of(cls, entity: Entity) -> Self:
+        """Read an entity."""
+        text = about(entity)
+        own = years(text)
+        words = frozenset(word for word in tokens(text) if not word.isdigit()) - STOPWORDS
+        return cls(words, min(own) if own else None)
+
+
+def apart(one: Profile, others: Sequence[Profile]) -> list[float]:
+    """Return how many years lie between the first years of an entity and of others, as the mean of hat functions."""
+    gaps = [abs(one.first - other.first) for other in others if one.first is not None and other.first is not None]
+    return _hats(np.asarray(gaps, dtype=np.float64), APART) if gaps else [float("nan")] * len(APART)
 
 
 def _hats(values: Float64[np.ndarray, " n"], knots: Sequence[int]) -> list[float]:

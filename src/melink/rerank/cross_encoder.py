@@ -132,6 +132,14 @@ class Reader:
         start = len(self.figures.names) - len(OWN)
         return filled(figures[:, start:]).astype(np.float32)
 
+    def head(self, figures: Float32[np.ndarray, "n g"]) -> Float32[np.ndarray, " n"]:
+        """Return the head's score of what it sees of figures."""
+        own = self.net.heads.own
+        own.eval()
+        with torch.inference_mode():
+            found: np.ndarray = own(torch.from_numpy(figures).to(self.net.device)).cpu().numpy()
+        return found
+
     def __call__(self, cases: Sequence[Case]) -> Iterator[Reading]:
         """Read cases, in order."""
         with progress.task("reading candidates", len(cases), "mentions") as advance:
@@ -145,12 +153,10 @@ class Reader:
         figures = [self.figures(case) for case in cases]
         self.pairs += len(pairs)
         self.tokens += sum(len(pair.ids) for pair in pairs)
-        heads, bf16 = torch.from_numpy(np.concatenate([self.own(f) for f in figures])), self._arithmetic == "bf16"
+        own, bf16 = self.head(np.concatenate([self.own(f) for f in figures])), self._arithmetic == "bf16"
         self.net.eval()
-        with torch.inference_mode():
-            own = self.net.heads.own(heads.to(self.net.device))[:, 0].cpu().numpy()
-            with torch.autocast(self.net.device.type, torch.bfloat16, enabled=bf16):
-                read = self.net.read(pairs).float().cpu().numpy()
+        with torch.inference_mode(), torch.autocast(self.net.device.type, torch.bfloat16, enabled=bf16):
+            read = self.net.read(pairs).float().cpu().numpy()
         ends = np.cumsum([len(case.candidates) for case in cases])[:-1]
         # rounded, so that the batch in which a pair is read never decides
         split = [np.split(np.round(values.astype(np.float64), 4), ends) for values in (own, read)]

@@ -1,14 +1,13 @@
-"""The network of the cross-encoder: an encoder that reads mention and candidate together, and a linear head beside it.
+"""The network of the cross-encoder: an encoder that reads mention and candidate together, and a small head beside it.
 
 After Wu et al. (BLINK), EMNLP 2020, §4.2, and Nogueira and Cho, 2019: one sequence for a pair, one number from it::
 
     h = enc([CLS] mention [SEP] candidate [SEP])      reading = w · mean over tokens of h
-    own = v · figures                                  names, facts, years: melink.rerank.cross_features
-    score = reading + own + offset                     loss = − Σ_c target_c · log softmax_c(score), over a list
+    own = v · figures + mean of small networks         names, facts, years: melink.rerank.cross_features
+    score = reading + own                              loss = − Σ_c target_c · log softmax_c(score), over a list
 
 The softmax runs over one mention's own candidates; padding, of lists and of texts, takes no part in it. ``w`` starts at
-0: what is not trained yet adds nothing. The offset is what a retriever knows that never saw the training mentions, so
-that the encoder learns the rest.
+0: what is not trained yet adds nothing. The head is fitted first, and the encoder learns what it leaves.
 """
 
 from __future__ import annotations
@@ -31,6 +30,10 @@ from melink.kb.disk import storing
 from melink.methods.trainable import Step
 from melink.rerank.cross_features import OWN
 
+HIDDEN: Final = 48
+"""Width of the small networks of figures."""
+MEMBERS: Final = 3
+"""How many of them."""
 CPU_PIECE: Final = 2048
 """Padded tokens read at once on a CPU: more fall out of the cache."""
 Arithmetic = Literal["fp32", "bf16", "int8"]
@@ -53,9 +56,9 @@ class CrossSettings(Config):
     blocks: int | None = Field(default=None, ge=1)
     tune: Annotated[int, Field(ge=0)] | Literal["all"] = 6
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    max_tokens: int = Field(default=112, ge=16)
-    sentence: int = Field(default=160, ge=16)
-    statements: int = Field(default=200, ge=0)
+    max_tokens: int = Field(default=96, ge=16)
+    sentence: int = Field(default=140, ge=16)
+    statements: int = Field(default=160, ge=0)
 
 
 class Pair(NamedTuple):
@@ -72,7 +75,6 @@ class Lists(NamedTuple):
         pairs: Those that are read, of all lists.
         place: Where in ``pairs`` a candidate is read; -1 where it is not, or is padding.
         figures: Figures for the head, 0 in padding.
-        offset: What else a score is made of while the network is trained, and is not to learn.
         there: Which candidates exist.
         target: Share of the answer that each is; a row without any has no part in the loss.
         lists: How many lists have a target in the whole batch, over all processes.
@@ -82,22 +84,50 @@ class Lists(NamedTuple):
     pairs: Sequence[Pair]
     place: Any
     figures: Float[Tensor, "b k g"]
-    offset: Float[Tensor, "b k"]
     there: Bool[Tensor, "b k"]
     target: Float[Tensor, "b k"]
     lists: int
     world: int = 1
 
 
+class FigureHead(nn.Module):
+    """own = v · figures + the mean of a few small networks of them; 0 at first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        width = 2 * len(OWN)
+        self.linear = nn.Linear(width, 1, bias=False)
+        self.members = nn.ModuleList(_member(width) for _ in range(MEMBERS))
+        nn.init.zeros_(self.linear.weight)
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(width))
+
+    def forward(self, figures: Float[Tensor, "*b g"]) -> Float[Tensor, "*b"]:
+        """Return the score of each row of figures."""
+        bent = [self.bent(member, figures) for member in range(MEMBERS)]
+        total: Tensor = self.linear(figures)[..., 0] + torch.stack(bent).mean(0)
+        return total
+
+    def bent(self, member: int, figures: Float[Tensor, "*b g"]) -> Float[Tensor, "*b"]:
+        """Return what one of the networks adds to the linear part."""
+        found: Tensor = self.members[member]((figures - self.mean) / self.scale)
+        return found[..., 0]
+
+
+def _member(width: int) -> nn.Sequential:
+    last = nn.Linear(HIDDEN, 1, bias=False)
+    nn.init.zeros_(last.weight)
+    return nn.Sequential(nn.Linear(width, HIDDEN), nn.GELU(), nn.Dropout(0.2), last)
+
+
 class Heads(nn.Module):
-    """w and v, 0 at first."""
+    """w, and the head of the figures."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.reading = nn.Linear(width, 1, bias=False)
-        self.own = nn.Linear(2 * len(OWN), 1, bias=False)
+        self.own = FigureHead()
         nn.init.zeros_(self.reading.weight)
-        nn.init.zeros_(self.own.weight)
 
 
 class CrossNet(nn.Module):
@@ -135,7 +165,7 @@ class CrossNet(nn.Module):
         return self.heads.reading.weight.device
 
     def unfreeze(self) -> None:
-        """Make what is trained trainable: the last blocks, and the heads.
+        """Make what is trained trainable: last blocks and the head of the reading; that of the figures is fitted apart.
 
         Raises:
             ConfigError: The encoder has fewer blocks.
@@ -144,6 +174,7 @@ class CrossNet(nn.Module):
         if tune != "all" and tune > len(blocks):
             raise ConfigError(f"the encoder has {len(blocks)} blocks, not {tune}", "lower settings.tune")
         self.model.requires_grad_(tune == "all")
+        self.heads.own.requires_grad_(False)
         for block in [] if tune == "all" else list(blocks)[len(blocks) - tune :]:
             block.requires_grad_(True)
         for layer in self.model.modules():
@@ -174,8 +205,8 @@ class CrossNet(nn.Module):
         place = torch.as_tensor(lists.place, device=device)
         read = self.read(lists.pairs)
         reading = torch.cat([read, read.new_zeros(1)])[place]  # -1 points at the zero behind the last
-        own: Tensor = self.heads.own(lists.figures.to(device))[..., 0]
-        scores = (reading + own + lists.offset.to(device)).masked_fill(~lists.there.to(device), float("-inf"))
+        own: Tensor = self.heads.own(lists.figures.to(device))
+        scores = (reading + own).masked_fill(~lists.there.to(device), float("-inf"))
         loss = listwise(scores, lists.target.to(device)).sum() * (lists.world / max(lists.lists, 1))
         return Step(loss, scores)
 

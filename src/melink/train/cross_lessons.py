@@ -42,7 +42,6 @@ class Lesson:
         allowed: Which candidates may count as wrong: not those that read the same as gold.
         easy: Whether the retrieval is sure of it, and right.
         gold: Place of gold; -1 when it is not listed, or only a teacher knows.
-        offset: What the retriever's score adds while the network is trained, [k]; 0 where it may not.
         group: What its sentence has in common with others, in validation.
     """
 
@@ -52,7 +51,6 @@ class Lesson:
     allowed: Bool[np.ndarray, " k"]
     easy: bool
     gold: int
-    offset: Float64[np.ndarray, " k"]
     group: int = 0
 
 
@@ -92,8 +90,7 @@ class Lessons:
         self.prepared: Sequence[Lesson] = train
         self._valid, self._negatives, self._easy, self._sharp = valid, negatives, easy, sharp
         self.key = hashlib.sha256(json.dumps([plan.model_dump(), negatives, easy, key]).encode()).hexdigest()
-        weight = reader.net.heads.own.weight[0].detach().cpu().numpy()
-        self._odds = [_odds(lesson, weight) for lesson in train]
+        self._odds = [_odds(lesson, reader.head(lesson.own)) for lesson in train]
 
     @property
     def module(self) -> CrossNet:
@@ -101,12 +98,11 @@ class Lessons:
         return self.reader.net
 
     def groups(self, lr: float, head_lr: float) -> list[dict[str, Any]]:
-        """Return the encoder at ``lr``, the heads at ``head_lr``, that of the plain figures undecayed."""
+        """Return the encoder at ``lr``, the head of the reading at ``head_lr``."""
         net = self.module
         found = [
             {"params": [p for p in net.model.parameters() if p.requires_grad], "lr": lr},
             {"params": list(net.heads.reading.parameters()), "lr": head_lr},
-            {"params": list(net.heads.own.parameters()), "lr": head_lr, "weight_decay": 0.0},
         ]
         return [group for group in found if group["params"]]
 
@@ -129,12 +125,10 @@ class Lessons:
         width = candidates.shape[1]
         figures = np.zeros((len(lessons), width, lessons[0].own.shape[1] if lessons else 0), dtype=np.float32)
         target, place = np.zeros((len(lessons), width)), np.full((len(lessons), width), NOBODY)
-        offset = np.zeros((len(lessons), width))
         pairs: list[Pair] = []
         for row, lesson in enumerate(lessons):
             some = candidates[row][there[row]]
             figures[row, : len(some)], target[row, : len(some)] = lesson.own[some], lesson.target[some]
-            offset[row, : len(some)] = lesson.offset[some]
             place[row, : len(some)] = np.arange(len(pairs), len(pairs) + len(some))
             read = Case(
                 lesson.case.mention,
@@ -144,9 +138,7 @@ class Lessons:
             pairs += self.reader.tokenize(read)
         known = sum(bool(prepared[place].target.any()) for place in batch.lessons)
         tensor = partial(torch.as_tensor, dtype=torch.float32)
-        return Lists(
-            pairs, place, tensor(figures), tensor(offset), torch.from_numpy(there), tensor(target), known, world
-        )
+        return Lists(pairs, place, tensor(figures), torch.from_numpy(there), tensor(target), known, world)
 
     def validate(self, score: Callable[[Any, Any], np.ndarray]) -> dict[str, float]:
         """Rank validation lists by the network's score beside the retriever's, weighed as fits them best."""
@@ -177,12 +169,12 @@ class Lessons:
         return np.concatenate([wanted, rivals])
 
 
-def _odds(lesson: Lesson, weight: Float32[np.ndarray, " g"]) -> Float64[np.ndarray, " k"]:
-    """Return how often each rival is drawn: by the plain figures, evenly blurred, so that everybody has a chance."""
+def _odds(lesson: Lesson, own: Float32[np.ndarray, " k"]) -> Float64[np.ndarray, " k"]:
+    """Return how often each rival is drawn: by the head of the figures, blurred, so that everybody has a chance."""
     rivals = lesson.allowed & (lesson.target == 0)
     if not rivals.any():
         return np.zeros(len(rivals))
-    logits = (lesson.own @ weight + lesson.offset) / 2
+    logits = own.astype(np.float64) / 2
     likely = np.where(rivals, np.exp(logits - logits[rivals].max()), 0.0)
     mixed = 0.8 * likely / likely.sum() + 0.2 * rivals / rivals.sum()
     found: np.ndarray = mixed / mixed.sum()

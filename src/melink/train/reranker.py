@@ -5,9 +5,8 @@ FOLDER/README.md     card          FOLDER/steps.csv    a row per step
 FOLDER/lists/        what the retriever found: other seeds and ``--resume`` need not ask it again
 FOLDER/checkpoint/   for ``--resume``
 
-The network sees figures that no training on these mentions has touched. Scores of a retriever that was trained on them
-enter only through the blend, which is fitted on validation: its lists of them are too good, and nobody learns to trust
-them.
+The network sees figures that no training on these mentions has touched. The retriever's scores, which may have been
+trained on them, enter only through the blend, which is fitted on validation: nobody learns to trust what is too good.
 """
 
 from __future__ import annotations
@@ -35,12 +34,13 @@ from melink.linker import Linker
 from melink.methods.tensors import FILE, write_tensors
 from melink.records import NIL, Entity, Labelled, Link, Scored
 from melink.rerank.base import Case, Scope
-from melink.rerank.cross_blend import Blend, choose, fit, table
+from melink.rerank.cross_blend import Blend, choose, table
 from melink.rerank.cross_encoder import NAME, CrossEncoder, Reader, Saved
 from melink.rerank.cross_model import CrossNet, CrossSettings
 from melink.rerank.cross_text import read_entity
 from melink.train.answers import numbered, sentence
-from melink.train.cross_lessons import Lesson, Lessons, padded
+from melink.train.cross_head import fit_head
+from melink.train.cross_lessons import Lesson, Lessons
 from melink.train.cross_lists import Shares, retrieved, states
 from melink.train.loop import Trained, refuse_leftovers, train
 from melink.train.plan import Plan
@@ -95,7 +95,6 @@ def train_reranker(
     resume: bool = False,
     cpu: bool = False,
     lists: Path | None = None,
-    unseen: bool = False,
 ) -> Saved:
     """Train a cross-encoder for a retriever and write its folder.
 
@@ -110,8 +109,6 @@ def train_reranker(
         resume: Go on from its checkpoint.
         cpu: Leave an accelerator alone.
         lists: Where retrieved lists are kept; in the folder when None.
-        unseen: The retriever of the training lists was trained on none of their mentions: its score takes part in
-            training, and the network learns what that does not say.
 
     Raises:
         ConfigError: A recipe that cannot be used; a folder that holds another training.
@@ -133,7 +130,7 @@ def train_reranker(
     school = School(linker.kb, Reader(net, linker.kb, parts), recipe, teacher or {})
     lessons, left_out = school.lessons(samples[0], found[0])
     judged = school.judged(samples[1], found[1])
-    lessons = begin(net, lessons, unseen)
+    fit_head(net.heads.own, lessons, plan.seed)
     sharp = 1 / linker.method.confidence.temperature
     asked = [lesson for lesson, own in zip(judged, found[1], strict=True) if recipe.scope.passed_over(own) is None]
     some = np.random.default_rng([plan.seed, 977]).permutation(len(asked))[: plan.valid_mentions or None]
@@ -248,7 +245,7 @@ class School:
         sure = link.candidates[0].probability if link.candidates else None
         easy = gold == 0 and sure is not None and sure >= self._recipe.unsure
         own = self.reader.own(self.reader.figures(case))
-        return Lesson(case, own, np.asarray(target, dtype=np.float64), allowed, easy, gold, np.zeros(len(texts)))
+        return Lesson(case, own, np.asarray(target, dtype=np.float64), allowed, easy, gold)
 
     def _entity(self, candidate: Scored) -> Entity:
         if candidate.id not in self._entities:
@@ -256,28 +253,6 @@ class School:
             row = view.row(candidate.id)
             self._entities[candidate.id] = view.entity(cast(int, row))
         return self._entities[candidate.id]
-
-
-def begin(net: CrossNet, lessons: Sequence[Lesson], unseen: bool) -> list[Lesson]:
-    """Let the head of the plain figures begin where it fits the lessons best; return them with what is added to it.
-
-    Args:
-        net: Whose head.
-        lessons: With a target.
-        unseen: Whether the retriever's score is part of the fit, and from then on of the lessons.
-    """
-    scores = [np.array([candidate.score for candidate in lesson.case.candidates]) for lesson in lessons]
-    rows = [
-        {**{str(place): column for place, column in enumerate(lesson.own.T)}, **({"score": own} if unseen else {})}
-        for lesson, own in zip(lessons, scores, strict=True)
-    ]
-    lists = table(rows)
-    weights = fit(lists, padded([lesson.target for lesson in lessons], 0.0), np.zeros(len(lists.names)), 1e-5)
-    with torch.no_grad():
-        net.heads.own.weight.copy_(torch.from_numpy(weights[: net.heads.own.in_features])[None])
-    if not unseen:
-        return list(lessons)
-    return [replace(lesson, offset=weights[-1] * own) for lesson, own in zip(lessons, scores, strict=True)]
 
 
 def write(net: CrossNet, saved: Saved, folder: Path) -> Saved:
