@@ -76,17 +76,14 @@ def test_the_loss_of_lists_with_padding(net: CrossNet) -> None:
     figures = torch.randn(4, 3, 2 * len(OWN), generator=generator)
     there = torch.tensor([[1, 1, 1], [1, 1, 0], [1, 0, 0], [1, 1, 1]], dtype=torch.bool)
     target = torch.tensor([[0, 1, 0], [0.25, 0.75, 0], [1, 0, 0], [0, 0, 0]])  # gold, a teacher, alone, nobody knows
-    offset = torch.tensor([[1.0, 0, 2], [0.5, 0, 0], [0, 0, 0], [0, 0, 0]])
     pairs = net.tokenize(["ann"] * 9, [f"person {place} of york" * (1 + place % 3) for place in range(9)])
     place = [[0, 1, 2], [3, 4, -1], [5, -1, -1], [6, 7, 8]]
     with torch.no_grad():
-        step = net(Lists(pairs, place, figures, offset, there, target, lists=3))
+        step = net(Lists(pairs, place, figures, there, target, lists=3))
         own = torch.tensor([[own_by_hand(net, row) for row in own] for own in figures.tolist()])
         expected = 0.0
         for row, places in enumerate(place):
-            scores = [
-                float(net.read([pairs[p]])[0] + own[row, k] + offset[row, k]) for k, p in enumerate(places) if p >= 0
-            ]
+            scores = [float(net.read([pairs[p]])[0] + own[row, k]) for k, p in enumerate(places) if p >= 0]
             whole = sum(math.exp(score) for score in scores)
             for k, score in enumerate(scores):
                 assert float(step.scores[row, k]) == pytest.approx(score, abs=1e-5)

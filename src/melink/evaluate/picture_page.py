@@ -30,7 +30,9 @@ def picture_page(title: str, notes: Sequence[str], seen: Iterable[tuple[str, See
         seen: Caption and what is seen, one figure each.
         sums: Numbers for the head of the page.
     """
-    figures = "".join(f"<div><dt>{text(name)}</dt><dd>{count:,}</dd></div>" for name, count in sums.items())
+    figures = "".join(
+        f"<div><dt>{text(name.replace('_', ' '))}</dt><dd>{count:,}</dd></div>" for name, count in sums.items()
+    )
     head = "".join(f"<p>{text(note, 1000)}</p>" for note in notes)
     body = "".join(_figure(caption, each) for caption, each in seen)
     return document(
