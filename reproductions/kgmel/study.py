@@ -28,12 +28,12 @@ TEXTS: Final = {
     "entity_template": "{label} [SEP] {description} {attributes} {extract}",
     "asides": True,
 }
+SHORT: Final = {**TEXTS, "entity_template": "{label}: {description}", "asides": False}
 PAPER: Final = {
-    "mention_template": "{surface} [SEP] {text}",
-    "entity_template": "{label}: {description}",
-    "asides": False,
+    **SHORT,
     "sentence": False,
     "names": False,
+    "top": 3,
 }
 BATCH: Final = {"negatives": {"hard": 0, "group": 1, "easy": 1.0}}
 """Negatives of the batch alone, mentions in any order, as published."""
@@ -43,16 +43,16 @@ SYSTEMS: Final[dict[str, tuple[dict[str, Any], bool, dict[str, Any]]]] = {
     "without triples": ({"triples": 0}, True, {}),
     "without generated triples": ({}, False, {}),
     "without the sentence": ({"sentence": False}, True, {}),
-    "label and description": ({**PAPER, "sentence": True, "names": True}, True, {}),
-    "label and description, without triples": ({**PAPER, "triples": 0, "names": True}, True, {}),
+    "label and description": (SHORT, True, {}),
+    "label and description, without triples": ({**SHORT, "triples": 0}, True, {}),
     "without image": ({"images": False}, True, {}),
     "without gate": ({"gate": False}, True, {}),
     "without L_ME": ({"losses": {"mention_entity": 0.0}}, True, {}),
     "without L_MM": ({"losses": {"mention_mention": 0.0}}, True, {}),
     "without L_EE": ({"losses": {"entity_entity": 0.0}}, True, {}),
     "p 1": ({"top": 1}, True, {}),
+    "p 3": ({"top": 3}, True, {}),
     "p 5": ({"top": 5}, True, {}),
-    "p all": ({"top": None}, True, {}),
     "beta 0": ({"beta": 0.0}, True, {}),
     "beta 1": ({"beta": 1.0}, True, {}),
     "as published": (PAPER, True, BATCH),

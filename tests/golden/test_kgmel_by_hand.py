@@ -126,11 +126,12 @@ def by_hand(tower: Tower, s: TowerSettings, items: Items, row: int) -> tuple[lis
     "changed",
     [
         {},
+        {"top": 3},
         {"top": 1},
         {"top": 2, "beta": 0.0},
-        {"top": None, "beta": 1.0},
-        {"gate": False, "attention_temperature": 0.1},
-        {"width": None},
+        {"beta": 1.0},
+        {"top": 3, "gate": False, "attention_temperature": 0.1},
+        {"top": 2, "width": None},
     ],
 )
 def test_the_tower(changed: dict[str, Any]) -> None:
@@ -335,7 +336,7 @@ def test_what_facts_add_is_the_part_of_the_triples(context: Context, mentions: l
     parts = method.score(method.mentions(mentions), method.entities(view))
     for e in (0, 1):
         kept = method._of_entity(view.entity(e))
-        assert len(kept.attended) == (3, 1)[e]
+        assert len(kept.attended) == (5, 1)[e]
         added = method._added(method._of_mentions(mentions[:1])[0], kept)
         assert float(added.sum()) == pytest.approx(float(parts["triples"][0, e]), abs=1e-4)
 

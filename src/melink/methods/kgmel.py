@@ -5,7 +5,7 @@ Kim et al., KGMEL: Knowledge Graph-Enhanced Multimodal Entity Linking, SIGIR 202
 
     x_k = t_k + MLP([t_k; r_k])                          Linear, LeakyReLU, dropout, Linear
     s_k = [β⟨W_v v, W_k x_k⟩ + (1 − β)⟨W_t t, W_k x_k⟩] / (√d τ_att)
-    a   = softmax(s); the p largest are kept as they are, the others become 0
+    a   = softmax(s); of more than p, the p largest are kept as they are and the others become 0
     z   = W_o Σ_k a_k (W_x x_k + b)                       0 without facts
     u   = W_Z z + (W_T t) ⊙ σ(G_T t + g) + (W_V v) ⊙ σ(G_V v + g'), divided by its length
     score = ⟨u_m, u_e⟩ / τ_cl  + name evidence

@@ -18,7 +18,7 @@ BLOCK: Final = 1 << 15
 
 
 class TowerSettings(Config):
-    """Settings of the tower; the defaults are the paper's.
+    """Settings of the tower; the defaults are the paper's, but for p: 3 or 5 there, all here, which validates better.
 
     Attributes:
         triples: Most facts of one item that are looked at; 0 for none at all.
@@ -33,7 +33,7 @@ class TowerSettings(Config):
     triples: int = Field(default=256, ge=0)
     width: int | None = Field(default=None, ge=1)
     beta: float = Field(default=0.5, ge=0, le=1)
-    top: int | None = Field(default=3, ge=1)
+    top: int | None = Field(default=None, ge=1)
     attention_temperature: float = Field(default=0.1, gt=0)
     gate: bool = True
     dropout: float = Field(default=0.2, ge=0, lt=1)
