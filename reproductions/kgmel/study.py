@@ -6,6 +6,9 @@
 Mentions get facts from the offline generator (``melink enrich triples --with patterns --kb``), once, into OUT. Encoders
 are frozen and the whole knowledge base is ranked, exactly; every row reads the same texts as the matchers of
 docs/matchers.md. A finished cell is not done again. Writes OUT/cells/*.json, OUT/table.json and OUT/table.md.
+
+With ``--sample FOLDER``, the folder of ``reproductions/kgmel_rerank/study.py``, the full system also ranks that study's
+ambiguous mentions: without generated facts, with those of the patterns, and with those of its language model.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import multiprocessing
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Final
@@ -74,13 +77,14 @@ def main() -> None:
     ask.add_argument("--seeds", default="0,1,2")
     ask.add_argument("--systems", default=",".join(SYSTEMS).replace(", ", " "), help="rows")
     ask.add_argument("--jobs", type=int, default=1, help="processes, of one thread each when more than one")
+    ask.add_argument("--sample", type=Path, help="folder of the reranking study: its mentions are ranked as well")
     asked = ask.parse_args()
     systems = [name for name in SYSTEMS if name.replace(", ", " ") in asked.systems.split(",")]
     folder = asked.kb or _knowledge(asked.data, asked.output)
     for name in asked.sets.split(","):
         _enriched(asked.data, asked.output, folder, name)
     work = [
-        (asked.data, asked.output, folder, name, int(seed), systems)
+        (asked.data, asked.output, folder, name, int(seed), systems, asked.sample)
         for seed in asked.seeds.split(",")
         for name in asked.sets.split(",")
     ]
@@ -121,14 +125,22 @@ def _enriched(data: Path, output: Path, kb: Path, name: str) -> None:
             app([*asked, "--with", "patterns", "--kb", str(kb), *images], standalone_mode=False)
 
 
-def _run(data: Path, output: Path, kb_folder: Path, name: str, seed: int, systems: Sequence[str]) -> None:
+def _run(
+    data: Path, output: Path, kb_folder: Path, name: str, seed: int, systems: Sequence[str], folder: Path | None
+) -> None:
     """Do the cells of one benchmark and one seed that are not there yet."""
+    import orjson
+
     from melink.datasets.mentions import read_mentions
     from melink.kb.disk import write_json
     from melink.kb.store import KnowledgeBase
 
     files = {system: output / "cells" / f"{name}-{_plain(system)}-{seed}.json" for system in systems}
+    sample = _sample(folder, name)
     missing = [system for system in systems if not files[system].is_file()]
+    full = files.get("full")
+    if sample and full and full.is_file() and "sample" not in orjson.loads(full.read_bytes()):
+        missing = ["full", *missing]
     if not missing:
         return
     (output / "cells").mkdir(parents=True, exist_ok=True)
@@ -144,7 +156,8 @@ def _run(data: Path, output: Path, kb_folder: Path, name: str, seed: int, system
         began, cpu = time.perf_counter(), time.process_time()
         settings, facts, plan = SYSTEMS[system]
         train, valid = (list(read_mentions(sources[facts][split], images)) for split in ("train", "valid"))
-        cell = _cell(kb, train, valid, ambiguous, {**TEXTS, **settings}, {**PLAN, **plan, "seed": seed}, shared)
+        asked = sample if system == "full" else {}
+        cell = _cell(kb, train, valid, ambiguous, {**TEXTS, **settings}, {**PLAN, **plan, "seed": seed}, shared, asked)
         took = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu}
         write_json(files[system], {"set": name, "system": system, "seed": seed, **took, **cell})
         Console(stderr=True).print(name, seed, system, cell["all"]["hits@1"], cell["ambiguous"]["hits@1"], took)
@@ -162,6 +175,7 @@ def _cell(
     settings: dict[str, Any],
     planned: dict[str, Any],
     shared: dict[str, Any],
+    sample: dict[str, list[Any]],
 ) -> dict[str, Any]:
     """Train one system with one seed and rank the knowledge base for every validation mention with gold in it."""
     import torch
@@ -207,7 +221,33 @@ def _cell(
         "all": summarise(ranks),
         "ambiguous": summarise([r for r, mention in pairs if mention.id in ambiguous]),
         "with generated triples": summarise([r for r, mention in pairs if mention.triples]),
+        **({"sample": {who: _ranked(method, kb, own) for who, own in sample.items()}} if sample else {}),
     }
+
+
+def _ranked(method: Any, kb: Any, asked: Sequence[Any]) -> dict[str, Any]:
+    """Return figures of the whole knowledge base ranked for mentions of a sample."""
+    from melink.evaluate.metrics import summarise
+    from melink.ranking.rank import rank
+
+    gold = kb.view().rows([each.gold or "" for each in asked])
+    some = [place for place, row in enumerate(gold) if row >= 0]
+    ranks = rank(method, kb, [asked[place].mention for place in some], 1, gold[some]).ranks
+    facts = sum(len(asked[place].mention.triples) for place in some)
+    return {"facts": facts, **summarise([None if place != place else float(place) for place in ranks])}
+
+
+def _sample(folder: Path | None, name: str) -> dict[str, list[Any]]:
+    """Return the mentions of the reranking study by who made their facts; none when it has not made them yet."""
+    from melink.datasets.mentions import read_mentions
+
+    made = [] if folder is None else [file for file in folder.glob(f"{name}-*.model.jsonl") if file.stat().st_size]
+    if not made:
+        return {}
+    largest = max(made, key=lambda file: int(file.name.split("-")[1].split(".")[0]))
+    plain = largest.with_name(largest.name.replace(".model", ""))
+    files = {"none": plain, "patterns": largest.with_name(largest.name.replace("model", "patterns")), "model": largest}
+    return {who: list(read_mentions(file)) for who, file in files.items()}
 
 
 def _plain(system: str) -> str:
@@ -250,11 +290,28 @@ def write_table(output: Path) -> None:
             rows.append({"set": name, "system": system, "seeds": len(same), "n": same[0]["all"]["n"], **figures})
             values = [system, *(_text(value) for value in figures.values()), str(len(same))]
             lines.append("| " + " | ".join(values) + " |")
-        lines.append("")
+        lines += ["", *_of_sample([cell["sample"] for cell in own if "sample" in cell]), ""]
     write_json(output / "table.json", rows)
     with replacing(output / "table.md") as out:
         out.write("\n".join(lines).encode())
     Console().print("\n".join(lines), markup=False)
+
+
+def _of_sample(cells: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the table of the sample by who made the facts of its mentions."""
+    if not cells:
+        return []
+    lines = [
+        f"{cells[0]['none']['n']} ambiguous mentions",
+        "",
+        "| facts by | facts | Hits@1 | MRR |",
+        "|---|---|---|---|",
+    ]
+    for who in cells[0]:
+        own = [cell[who] for cell in cells]
+        figures = [_text(_spread([cell[key] for cell in own])) for key in ("hits@1", "mrr")]
+        lines.append(f"| {who} | {own[0]['facts']} | {figures[0]} | {figures[1]} |")
+    return lines
 
 
 def _spread(values: Sequence[float]) -> dict[str, float | None]:

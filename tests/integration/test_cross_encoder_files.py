@@ -15,6 +15,8 @@ from melink.cli.main import app
 from melink.datasets.mentions import read_mentions
 from melink.demo.run import Demo
 from melink.linker import assemble
+from melink.records import Labelled
+from melink.rerank.cross_blend import Blend, Table
 from melink.rerank.cross_encoder import read_saved
 from melink.runs import Run
 from melink.train.loop import _Loop
@@ -45,9 +47,19 @@ def trained(
     demo: Demo, lessons: Path, recipe: Recipe, retriever: Run, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     folder = tmp_path_factory.mktemp("cross") / "made"
-    splits = tuple(list(read_mentions(lessons / f"{name}.jsonl")) for name in ("train", "valid"))
-    train_reranker(assemble(retriever, demo.linker.kb), splits, folder, recipe)
+    with pytest.MonkeyPatch.context() as patched:  # so little can be learnt here that its reading would be dropped
+        patched.setattr("melink.train.reranker.choose", with_reading)
+        train_reranker(assemble(retriever, demo.linker.kb), splits(lessons), folder, recipe)
     return folder
+
+
+def with_reading(lists: Table, *_: object) -> tuple[Blend, dict[str, float]]:
+    return Blend(weights={"score": 1.0, "own": 1.0, "reading": 1.0}), {"retrieval": float(len(lists.there))}
+
+
+def splits(lessons: Path) -> tuple[list[Labelled], list[Labelled]]:
+    train, valid = (list(read_mentions(lessons / f"{name}.jsonl")) for name in ("train", "valid"))
+    return train, valid
 
 
 def ran(*args: object) -> Result:
@@ -76,6 +88,29 @@ def test_a_saved_model_scores_the_same(demo: Demo, trained: Path, retriever: Run
     for link in links:
         sure = [c.evidence["reranker_probability"] for c in link.candidates if "reading" in c.evidence]
         assert sum(sure) <= 1 + 1e-5 and sure == sorted(sure, reverse=True)
+
+
+def test_a_reading_that_does_not_help_is_left_out(
+    demo: Demo, lessons: Path, recipe: Recipe, retriever: Run, tmp_path: Path
+) -> None:
+    kept = train_reranker(assemble(retriever, demo.linker.kb), splits(lessons), tmp_path / "a", recipe)
+    assert "reading" not in kept.blend.weights and kept.settings.encoder is None and kept.metrics["steps"] == 8
+    assert not (tmp_path / "a" / "encoder").exists() and read_saved(tmp_path / "a") == kept
+
+
+def test_figures_alone(demo: Demo, lessons: Path, small_bert: Path, tmp_path: Path) -> None:
+    command = [*command_of(demo, lessons, small_bert, tmp_path / "f"), "--encoder", "none", "--json"]
+    made = orjson.loads(ran(*command).stdout)
+    assert "reading" not in made["blend"] and "steps" not in made["metrics"]
+    assert made["metrics"]["validation Hits@1, + figures"] >= made["metrics"]["validation Hits@1, retrieval"]
+    assert {file.name for file in (tmp_path / "f").iterdir()} == {
+        "README.md", "lists", "model.safetensors", "reranker.json"
+    }  # fmt: skip
+    look = ("--model", "names", "--rerank", f"cross-encoder:{tmp_path / 'f'}", "--set", "rerank.arithmetic=int8")
+    result = orjson.loads(ran("evaluate", demo.linker.kb.path, lessons / "valid.jsonl", *look, "--json", "-").stdout)
+    assert result["rerank"]["usage"]["pairs"] == 0 and result["rerank"]["counts"]["answered"] > 20
+    again = ran(*command)
+    assert again.exit_code == 0 and orjson.loads(again.stdout)["blend"] == made["blend"]
 
 
 def test_evaluate_and_link_with_it(demo: Demo, trained: Path, lessons: Path, tmp_path: Path) -> None:
@@ -120,6 +155,7 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_happened(
     demo: Demo, lessons: Path, small_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    monkeypatch.setattr("melink.train.reranker.choose", with_reading)  # the digest is that of the encoder, too
     assert ran(*command_of(demo, lessons, small_bert, straight)).exit_code == 0
     step = _Loop._step
 

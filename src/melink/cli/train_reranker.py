@@ -37,7 +37,9 @@ def train_reranker(
     candidates: Annotated[
         str | None, typer.Option("--candidates", help="'full' lists the best of the whole knowledge base.")
     ] = None,
-    encoder: Annotated[str | None, typer.Option("--encoder", help="minilm, or a Hugging Face name or path.")] = None,
+    encoder: Annotated[
+        str | None, typer.Option("--encoder", help="minilm, a Hugging Face name or path, or 'none' for figures alone.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted training stopped.")] = False,
     seed: Annotated[int | None, typer.Option("--seed", help="Of everything that is drawn; as train.seed.")] = None,
     cpu: Annotated[bool, typer.Option("--cpu", help="Leave an accelerator alone.")] = False,
@@ -59,6 +61,8 @@ def train_reranker(
         melink link KB posts.jsonl --model RUN --rerank cross-encoder:one -o links.jsonl
 
         melink train-reranker KB --run RUN --train train.jsonl --valid valid.jsonl -o one --lists zeroshot
+
+        melink train-reranker KB --run RUN --train train.jsonl --valid valid.jsonl -o one --encoder none
 
         melink train-reranker KB --run RUN --train train.jsonl --valid valid.jsonl -o one --set settings.tune=3
 
@@ -112,7 +116,7 @@ def _recipe(
         raise InputError(f"--candidates {candidates!r}", "write 'full', or leave it out")
     given: dict[str, Any] = {
         **({"candidates": "full"} if candidates else {}),
-        **({"settings": {"encoder": encoder}} if encoder else {}),
+        **({"settings": {"encoder": None if encoder == "none" else encoder}} if encoder else {}),
         **({} if seed is None else {"train": {"seed": seed}}),
     }
     return load_over(Recipe(), config, given, overrides or ())

@@ -182,11 +182,9 @@ def choose(
     weights = fit(alone, one_hot(gold, lists.there.shape[1]), start_of(["score"], sharp))
     blend = Blend(weights={"score": max(float(weights[0]), 1e-3)})  # how sure, not in which order
     parts = [name for name in lists.names if name not in ("score", "own", "reading")]
-    for what, names in (
-        ("own", ["score", "own"]),
-        ("reading", ["score", "own", "reading"]),
-        ("parts", ["score", "own", "reading", *parts]),
-    ):
+    network = [name for name in ("own", "reading") if name in lists.names]
+    tried = {network[-1]: ["score", *network], "parts": ["score", *network, *parts]}
+    for what, names in ({"own": ["score", "own"]} | tried).items():
         some = lists.only(names)
         start = start_of(names, sharp)
         figures[what] = float(held_out(some, gold, groups, start).mean())

@@ -6,7 +6,7 @@ validates (:mod:`melink.rerank.cross_blend`), and mentions that the retrieval is
 through the retriever's parts. ``melink train-reranker`` makes the folder that it is read from:
 
     FOLDER/reranker.json        what it reads, whom it looks at, the blend, what it was fitted on
-    FOLDER/encoder/             the fine-tuned encoder, as ``from_pretrained`` reads it
+    FOLDER/encoder/             the fine-tuned encoder, as ``from_pretrained`` reads it; none where reading did not help
     FOLDER/model.safetensors    its heads
 """
 
@@ -92,17 +92,18 @@ class Reading:
     Attributes:
         figures: Column by name, NaN where something does not exist.
         own: The head's score of the plain figures.
-        reading: The encoder's.
+        reading: The encoder's; None without one.
     """
 
     figures: Mapping[str, Float64[np.ndarray, " k"]]
     own: Float64[np.ndarray, " k"]
-    reading: Float64[np.ndarray, " k"]
+    reading: Float64[np.ndarray, " k"] | None
 
     def columns(self, parts: Sequence[str]) -> dict[str, np.ndarray]:
         """Return the columns of a blend."""
         own = {f"part {part}": self.figures[f"part {part}"] for part in parts}
-        return {"score": self.figures["score"], "own": self.own, "reading": self.reading, **own}
+        read = {} if self.reading is None else {"reading": self.reading}
+        return {"score": self.figures["score"], "own": self.own, **read, **own}
 
 
 class Reader:
@@ -149,19 +150,26 @@ class Reader:
                 advance(len(block))
 
     def _block(self, cases: Sequence[Case]) -> Iterator[Reading]:
-        pairs = [pair for case in cases for pair in self.tokenize(case)]
         figures = [self.figures(case) for case in cases]
-        self.pairs += len(pairs)
-        self.tokens += sum(len(pair.ids) for pair in pairs)
-        own, bf16 = self.head(np.concatenate([self.own(f) for f in figures])), self._arithmetic == "bf16"
-        self.net.eval()
-        with torch.inference_mode(), torch.autocast(self.net.device.type, torch.bfloat16, enabled=bf16):
-            read = self.net.read(pairs).float().cpu().numpy()
+        own = self.head(np.concatenate([self.own(f) for f in figures]))
+        read = self._read(cases) if self.net.reads else own
         ends = np.cumsum([len(case.candidates) for case in cases])[:-1]
         # rounded, so that the batch in which a pair is read never decides
         split = [np.split(np.round(values.astype(np.float64), 4), ends) for values in (own, read)]
         for table_, its, reading in zip(figures, *split, strict=True):
-            yield Reading(dict(zip(self.figures.names, table_.T, strict=True)), its, reading)
+            named = dict(zip(self.figures.names, table_.T, strict=True))
+            yield Reading(named, its, reading if self.net.reads else None)
+
+    def _read(self, cases: Sequence[Case]) -> Float32[np.ndarray, " n"]:
+        """Return the encoder's reading of all candidates of some cases."""
+        pairs = [pair for case in cases for pair in self.tokenize(case)]
+        self.pairs += len(pairs)
+        self.tokens += sum(len(pair.ids) for pair in pairs)
+        self.net.eval()
+        bf16 = self._arithmetic == "bf16"
+        with torch.inference_mode(), torch.autocast(self.net.device.type, torch.bfloat16, enabled=bf16):
+            found: np.ndarray = self.net.read(pairs).float().cpu().numpy()
+        return found
 
 
 class CrossEncoder:
@@ -207,7 +215,7 @@ class CrossEncoder:
         net = CrossNet(saved.settings, str(folder / "encoder"), device)
         read_tensors(net.heads, folder)
         net.requires_grad_(False)
-        if parsed.arithmetic == "int8":
+        if parsed.arithmetic == "int8" and net.reads:
             net = quantised(net)
         return cls(parsed, saved, Reader(net.to(device), context.kb, saved.parts, parsed.arithmetic))
 
@@ -242,7 +250,9 @@ class CrossEncoder:
         sure = _shares(case, logits)
         evidence: dict[int, dict[str, Any]] = {}
         for place in order:
-            evidence[place] = {"reading": float(reading.reading[place])}
+            evidence[place] = {"figures": float(reading.own[place])}
+            if reading.reading is not None:
+                evidence[place]["reading"] = float(reading.reading[place])
             if sure is not None:
                 evidence[place]["reranker_probability"] = round(float(sure[place]), 6)
         return Look(tuple(order), evidence=evidence)

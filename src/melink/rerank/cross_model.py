@@ -43,7 +43,8 @@ class CrossSettings(Config):
     """What is read, and by what.
 
     Attributes:
-        encoder: ``minilm``, or any text encoder by hub name or path.
+        encoder: ``minilm``, or any text encoder by hub name or path. None reads nothing: figures alone, which takes
+            seconds to train and next to nothing to use.
         blocks: Use only so many of its first blocks; all by default. Fewer are faster.
         tune: How many of the last ones are trained, or ``all``, which trains the word vectors too.
         dropout: In the encoder, while it is trained.
@@ -52,7 +53,7 @@ class CrossSettings(Config):
         statements: Characters of what is stated of a candidate.
     """
 
-    encoder: str = "minilm"
+    encoder: str | None = "minilm"
     blocks: int | None = Field(default=None, ge=1)
     tune: Annotated[int, Field(ge=0)] | Literal["all"] = 6
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -121,13 +122,15 @@ def _member(width: int) -> nn.Sequential:
 
 
 class Heads(nn.Module):
-    """w, and the head of the figures."""
+    """w, where there is something to read, and the head of the figures."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int | None) -> None:
         super().__init__()
-        self.reading = nn.Linear(width, 1, bias=False)
         self.own = FigureHead()
-        nn.init.zeros_(self.reading.weight)
+        self.reading: nn.Linear | None = None
+        if width is not None:
+            self.reading = nn.Linear(width, 1, bias=False)
+            nn.init.zeros_(self.reading.weight)
 
 
 class CrossNet(nn.Module):
@@ -145,12 +148,17 @@ class CrossNet(nn.Module):
 
     def __init__(self, settings: CrossSettings, path: str | None = None, device: str = "cpu") -> None:
         super().__init__()
+        self.settings = settings
+        self.model: Any = None
+        self.tokenizer: Any = None
+        self.heads = Heads(None)
+        if settings.encoder is None:
+            return
         name = path or (str(weights()) if settings.encoder == "minilm" else settings.encoder)
         self.model, _ = load_model(name, device)
         if hasattr(self.model.config, "vision_config"):
             raise ConfigError(f"{name} sees pictures too", "choose a text encoder: a cross-encoder reads text")
         self.tokenizer = load_tokenizer(name)
-        self.settings = settings
         self._limit = min(settings.max_tokens, token_limit(self.tokenizer, self.model.config))
         self._pad = int(self.tokenizer.pad_token_id or 0)
         if getattr(self.model, "pooler", None) is not None:
@@ -162,7 +170,18 @@ class CrossNet(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where it runs."""
-        return self.heads.reading.weight.device
+        return next(self.heads.parameters()).device
+
+    @property
+    def reads(self) -> bool:
+        """Whether it has an encoder."""
+        return self.model is not None
+
+    def without_reading(self) -> CrossNet:
+        """Return the figures' head alone, in a network that reads nothing."""
+        bare = CrossNet(self.settings.model_copy(update={"encoder": None}))
+        bare.heads.own = self.heads.own
+        return bare
 
     def unfreeze(self) -> None:
         """Make what is trained trainable: last blocks and the head of the reading; that of the figures is fitted apart.
@@ -170,11 +189,13 @@ class CrossNet(nn.Module):
         Raises:
             ConfigError: The encoder has fewer blocks.
         """
+        self.heads.own.requires_grad_(False)
+        if not self.reads:
+            return
         tune, blocks = self.settings.tune, _blocks(self.model)
         if tune != "all" and tune > len(blocks):
             raise ConfigError(f"the encoder has {len(blocks)} blocks, not {tune}", "lower settings.tune")
         self.model.requires_grad_(tune == "all")
-        self.heads.own.requires_grad_(False)
         for block in [] if tune == "all" else list(blocks)[len(blocks) - tune :]:
             block.requires_grad_(True)
         for layer in self.model.modules():
@@ -243,6 +264,7 @@ class CrossNet(nn.Module):
         with torch.autocast(device.type, enabled=False):  # 16 bits would tie scores that differ
             hidden, there = hidden.float(), mask[..., None].float()
             pooled = (hidden * there).sum(1) / there.sum(1)
+            assert self.heads.reading is not None
             read: Tensor = self.heads.reading(pooled)[:, 0]
         return read
 

@@ -102,7 +102,7 @@ class Lessons:
         net = self.module
         found = [
             {"params": [p for p in net.model.parameters() if p.requires_grad], "lr": lr},
-            {"params": list(net.heads.reading.parameters()), "lr": head_lr},
+            {"params": [] if net.heads.reading is None else list(net.heads.reading.parameters()), "lr": head_lr},
         ]
         return [group for group in found if group["params"]]
 

@@ -135,20 +135,25 @@ def train_reranker(
     asked = [lesson for lesson, own in zip(judged, found[1], strict=True) if recipe.scope.passed_over(own) is None]
     some = np.random.default_rng([plan.seed, 977]).permutation(len(asked))[: plan.valid_mentions or None]
     key = _key(recipe, [found[0], found[1]], samples, teacher or {})
-    course = Lessons(
-        school.reader, lessons, [asked[at] for at in sorted(some)], plan, recipe.negatives, recipe.easy, sharp, key
-    )
-    done = train(cast(Any, course), cast(Any, course), plan, folder, resume, cpu)  # both shapes in one object
+    done = None
+    if net.reads:
+        course = Lessons(
+            school.reader, lessons, [asked[at] for at in sorted(some)], plan, recipe.negatives, recipe.easy, sharp, key
+        )
+        done = train(cast(Any, course), cast(Any, course), plan, folder, resume, cpu)  # both shapes in one object
     saved = school.closed(judged, found[1], sharp)
+    if "reading" not in saved.blend.weights:
+        net = net.without_reading()
     figures = _figures(done, lessons, left_out, time.perf_counter() - began)
     saved = saved.model_copy(
         update={
+            "settings": net.settings,
             "retriever": states(linker),
             "fitted_on": dict(fitted_on or {}),
             "metrics": {**figures, **saved.metrics},
         }
     )
-    return write(net, saved, folder) if done.main else saved
+    return write(net, saved, folder) if done is None or done.main else saved
 
 
 class School:
@@ -261,10 +266,13 @@ def write(net: CrossNet, saved: Saved, folder: Path) -> Saved:
     Returns:
         What was written, with the hash of the weights.
     """
-    net.save(folder / "encoder")
     write_tensors(net.heads, folder)
+    files = [folder / FILE]
+    if net.reads:
+        net.save(folder / "encoder")
+        files.insert(0, folder / "encoder" / "model.safetensors")
     digest = hashlib.sha256()
-    for file in (folder / "encoder" / "model.safetensors", folder / FILE):
+    for file in files:
         digest.update(file.read_bytes())
     saved = saved.model_copy(update={"digest": digest.hexdigest()})
     with replacing(folder / "README.md") as out:
@@ -294,17 +302,18 @@ def _key(
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
 
-def _figures(found: Trained, lessons: Sequence[Lesson], left_out: Counter[str], seconds: float) -> dict[str, Any]:
-    return {
+def _figures(
+    found: Trained | None, lessons: Sequence[Lesson], left_out: Counter[str], seconds: float
+) -> dict[str, Any]:
+    figures: dict[str, Any] = {
         "training mentions": len(lessons),
         "of them easy": sum(lesson.easy for lesson in lessons),
         **{f"left out of training, {why}": count for why, count in sorted(left_out.items())},
-        "steps": found.steps,
-        "best epoch": found.best["epoch"] + 1,
-        "seconds of training": round(found.seconds, 1),
-        "seconds in all": round(seconds, 1),
-        "history": found.history,
     }
+    if found is not None:
+        figures |= {"steps": found.steps, "best epoch": found.best["epoch"] + 1}
+        figures |= {"seconds of training": round(found.seconds, 1), "history": found.history}
+    return {**figures, "seconds in all": round(seconds, 1)}
 
 
 def _card(saved: Saved) -> str:
