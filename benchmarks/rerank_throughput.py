@@ -3,10 +3,11 @@
 One run over validation mentions. ``reading`` is their texts through the encoder; every other stage finds them, and the
 entities' features, in the store, and its mentions per second count what it needs before it. ``retrieval`` is all
 generators fused; ``fissfuse on 100`` scores its candidates as ``melink link`` does; ``fissfuse, shortlist of 100`` is
-its fusion half over the whole knowledge base, then its fission half, from kept terms. Floating-point operations are
-those of products of matrices, counted by torch (a multiplication and an addition are two); so attention's softmax,
-layer norms and generators that are no products of torch (BM25, trigrams, ``dense``) count nothing. Speed does not
-depend on the weights: without ``--model`` they are those that training starts with.
+its fusion half over the whole knowledge base, then its fission half, from kept terms. ``cross-encoder on 16`` looks at
+FissFuse's first 16 of every mention: by figures alone, and reading them with ``minilm`` in 32, 16 and 8 bits.
+Floating-point operations are those of products of matrices, counted by torch (a multiplication and an addition are
+two); so attention's softmax, layer norms and generators that are no products of torch (BM25, trigrams, ``dense``)
+count nothing. Speed does not depend on the weights: without ``--model`` they are those that training starts with.
 
     python benchmarks/rerank_throughput.py KB --mentions valid.jsonl --json rerank.json [--model RUN] [--most 500]
 
@@ -34,13 +35,18 @@ from melink.datasets.mentions import read_mentions
 from melink.kb.store import KnowledgeBase
 from melink.linker import BATCH, Linker, assemble, reader_of
 from melink.ranking.rank import rank
-from melink.records import Mention
+from melink.records import Link, Mention
+from melink.rerank.again import look_again
+from melink.rerank.cross_encoder import CrossEncoder, CrossEncoderSettings, Reader, Saved
+from melink.rerank.cross_model import Arithmetic, CrossNet, CrossSettings, quantised
 from melink.runs import Run, read_run
 
 K = 100
+READ = 16
+SEEN = ("reading", "retrieval")
 SETTINGS = {"tokens": 24, "names": True}
 """Of ``fissfuse`` where no run is given: those of its study."""
-READ = 64
+AT_ONCE = 64
 """Texts encoded at once."""
 
 
@@ -51,11 +57,13 @@ class Bench:
         linker: With ``fissfuse``; features of both sides are in the store.
         mentions: Any number.
         found: Candidates of each batch of mentions, once ``retrieval`` has run.
+        links: FissFuse's first candidates, once a stage has asked for them.
     """
 
     def __init__(self, linker: Linker, mentions: Sequence[Mention]) -> None:
         self.linker, self.mentions = linker, mentions
         self.found: list[Candidates] = []
+        self.links: list[Link] = []
         context: Any = linker.method.context  # type: ignore[attr-defined]
         self.context = context
         reader = reader_of(linker.method)
@@ -89,8 +97,8 @@ def reading(bench: Bench) -> Stage:
     order = sorted(range(len(texts)), key=dict(enumerate(encoder.sizes(texts))).__getitem__)
 
     def work() -> None:
-        for start in range(0, len(order), READ):
-            encoder.encode([texts[place] for place in order[start : start + READ]], tokens=True)
+        for start in range(0, len(order), AT_ONCE):
+            encoder.encode([texts[place] for place in order[start : start + AT_ONCE]], tokens=True)
 
     return Stage(work, (), sum(p.numel() for p in AutoModel.from_pretrained(encoder.path).parameters()))
 
@@ -111,7 +119,26 @@ def on_candidates(bench: Bench) -> Stage:
         for batch, found in zip(bench.batches(), bench.found, strict=True):
             bench.linker.board(batch, found)
 
-    return Stage(work, ("reading", "retrieval"), trained(bench))
+    return Stage(work, SEEN, trained(bench))
+
+
+def crossed(encoder: str | None, arithmetic: Arithmetic = "fp32") -> Callable[[Bench], Stage]:
+    """Return a stage that looks again at FissFuse's first candidates of every mention."""
+
+    def stage(bench: Bench) -> Stage:
+        net = CrossNet(CrossSettings(encoder=encoder))
+        numbers = sum(p.numel() for p in net.parameters())
+        if arithmetic == "int8":
+            net = quantised(net)
+        net.requires_grad_(False)
+        settings = CrossEncoderSettings(path="", k=READ, arithmetic=arithmetic)
+        looks: Any = CrossEncoder(settings, Saved(), Reader(net, bench.linker.kb, (), arithmetic))
+        if not bench.links:
+            ranked = zip(bench.batches(), bench.found, strict=True)
+            bench.links = [link for batch, found in ranked for link in bench.linker.rank(batch, found, READ)]
+        return Stage(lambda: look_again(looks, bench.links, bench.linker.kb), (*SEEN, f"fissfuse on {K}"), numbers)
+
+    return stage
 
 
 def on_shortlist(bench: Bench) -> Stage:
@@ -126,6 +153,10 @@ STAGES: dict[str, Callable[[Bench], Stage]] = {
     "retrieval": retrieval,
     f"fissfuse on {K}": on_candidates,
     f"fissfuse, shortlist of {K}": on_shortlist,
+    f"cross-encoder on {READ}, figures": crossed(None),
+    f"cross-encoder on {READ}": crossed("minilm"),
+    f"cross-encoder on {READ}, bf16": crossed("minilm", "bf16"),
+    f"cross-encoder on {READ}, int8": crossed("minilm", "int8"),
 }
 """In the order in which they run; each sees what those before it left in the bench."""
 

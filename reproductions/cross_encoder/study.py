@@ -2,6 +2,7 @@
 
     python reproductions/cross_encoder/study.py --data ../shared/data -o OUT --seeds 0,1,2
     python reproductions/cross_encoder/study.py --data ../shared/data -o OUT --runs wikimel=RUN --sets wikimel
+    python reproductions/cross_encoder/study.py --data ../shared/data -o FIGURES --set settings.encoder=null
 
 Lists are the exact first 16 of the whole knowledge base. Training lists come from ``zeroshot``, which was trained on
 nothing. The last word is fitted on validation, so its rows are cross-validated by sentence; ``as it is used`` is what
@@ -25,7 +26,7 @@ SETS: Final = ("wikimel", "richpediamel")
 ROWS: Final = {
     "own": "+ figures",
     "reading": "+ figures + reading",
-    "parts": "+ figures + reading + parts",
+    "parts": "+ all of that + parts",
     "used": "as it is used",
 }
 K: Final = 16
@@ -137,11 +138,9 @@ def judged(linker: Any, valid: Sequence[Any], folder: Path, lists: Path, ambiguo
     sharp = 1 / linker.method.confidence.temperature
     rows = {"retrieval": _shares(gold == 0, hard)}
     parts = [column for column in lists_.names if column not in ("score", "own", "reading")]
-    for row, columns in {
-        "own": ["score", "own"],
-        "reading": ["score", "own", "reading"],
-        "parts": ["score", "own", "reading", *parts],
-    }.items():
+    network = [column for column in ("own", "reading") if column in lists_.names]
+    tried = {"own": ["score", "own"], network[-1]: ["score", *network], "parts": ["score", *network, *parts]}
+    for row, columns in tried.items():
         after = gold == 0
         after[asked] = held_out(lists_.only(columns), gold[asked], groups[asked], start_of(columns, sharp))
         rows[row] = _shares(after, hard)
@@ -156,7 +155,9 @@ def judged(linker: Any, valid: Sequence[Any], folder: Path, lists: Path, ambiguo
         "rows": rows,
         "blend": saved.blend.weights,
         "metrics": {key: value for key, value in saved.metrics.items() if key != "history"},
-        "arithmetic": _arithmetic(linker, folder, cases, gold[asked], (gold == 0) & ~asked, hard, asked),
+        "arithmetic": _arithmetic(linker, folder, cases, gold[asked], (gold == 0) & ~asked, hard, asked)
+        if reader.net.reads
+        else {},
     }
 
 
@@ -226,10 +227,13 @@ def write_table(output: Path) -> None:
             "|---|---|---|---|",
         ]
         for row, label in {"retrieval": "retriever alone", **ROWS}.items():
+            if row not in first["rows"]:
+                continue
             figures = {part: _spread([cell["rows"][row][part] for cell in own]) for part in ("all", "ambiguous")}
             rows.append({"set": name, "row": label, "seeds": len(own), **figures})
             lines.append(f"| {label} | {_text(figures['all'])} | {_text(figures['ambiguous'])} | {len(own)} |")
-        lines += ["", "| arithmetic | mentions read per second | Hits@1 | ambiguous |", "|---|---|---|---|"]
+        if first["arithmetic"]:
+            lines += ["", "| arithmetic | mentions read per second | Hits@1 | ambiguous |", "|---|---|---|---|"]
         for arithmetic in first["arithmetic"]:
             measured = [cell["arithmetic"][arithmetic] for cell in own]
             values = [fmean(each[key] for each in measured) for key in ("mentions read per second", "all", "ambiguous")]

