@@ -69,14 +69,18 @@ class Plain:
 
 
 class Dense:
-    """Exact inner-product search over the global text vectors of a knowledge base."""
+    """Exact inner-product search over the global text vectors of a knowledge base.
+
+    Nothing is encoded before the first search: who never asks pays nothing, and what a method encodes first, tokens
+    and all, is not encoded again.
+    """
 
     name: ClassVar[str] = "dense"
 
     def __init__(self, kb: KnowledgeBase, store: FeatureStore, encoder: Encoder, reader: Reader | None = None) -> None:
         self._kb, self._store, self._encoder = kb, store, encoder
         self._reader: Reader = reader or Plain()
-        self._read(kb.view())
+        self._view: Any = None
 
     def _read(self, view: EntityView) -> None:
         self._view = view
@@ -102,7 +106,7 @@ class Dense:
     def search(self, mentions: Sequence[Mention], k: int) -> list[Hits]:
         """Return the nearest entities by cosine; ids break ties; nothing for a mention without text.
 
-        When the knowledge base has changed, what is new is encoded first.
+        Entities are encoded at the first search; when the knowledge base has changed, what is new is.
         """
         if self._kb.view() is not self._view:
             self._read(self._kb.view())

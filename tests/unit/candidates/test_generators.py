@@ -243,6 +243,8 @@ def test_dense_sees_what_is_added_and_deleted(make_kb: MakeKB, minilm: Encoder) 
     store = FeatureStore(kb.features_dir)
     assert missing(kb, store, minilm, Plain()) == 2
     dense = Dense(kb, store, minilm)
+    assert missing(kb, store, minilm, Plain()) == 2, "nobody has searched yet"
+    assert len(dense.search([Mention("1", "singer", "singer")], 5)[0]) == 2
     assert missing(kb, store, minilm, Plain()) == 0
     kb.upsert([Entity("E3", "singer of the river")])
     assert missing(kb, store, minilm, Plain()) == 1
