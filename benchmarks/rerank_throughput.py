@@ -68,6 +68,7 @@ class Bench:
         self.context = context
         reader = reader_of(linker.method)
         self.generators = load_generators(DEFAULT, linker.kb, context.store, context.text, reader)
+        fused(self.generators, [], K)  # reads what it searches
 
     def batches(self) -> Iterator[Sequence[Mention]]:
         """Yield mentions, as many at once as are linked at once."""

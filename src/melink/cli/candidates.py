@@ -33,6 +33,7 @@ def candidates(
     images: options.Images = None,
     given: options.Given = None,
     text_encoder: options.TextEncoder = None,
+    entity_text: options.EntityText = None,
     json: options.Json = False,
     strict: options.Strict = False,
 ) -> None:
@@ -52,12 +53,14 @@ def candidates(
     from melink.kb.store import KnowledgeBase
 
     problems = Problems(strict=strict)
-    store = KnowledgeBase.open(kb)
+    store = KnowledgeBase.open(kb).reading(entity_text or "original")
     samples = list(read_mentions(mentions, images, problems))
     names = options.split(generator) if generator else list(DEFAULT)
     encoder = load_text(text_encoder or "minilm") if "dense" in names else None
     started = time.perf_counter()
     generators = load_generators(names, store, FeatureStore(store.features_dir), encoder, given=given)
+    for each in generators:
+        each.search([], 1)  # 'dense' encodes entities at its first search
     ready = time.perf_counter() - started
     lists, seconds = _search(generators, samples, k, output)
     known = set(store.view().ids)

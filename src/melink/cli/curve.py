@@ -57,6 +57,7 @@ def curve(
     text_encoder: options.TextEncoder = None,
     image_encoder: options.ImageEncoder = None,
     encoder: options.DualEncoder = None,
+    entity_text: options.EntityText = None,
     config: options.Config = None,
     set_: options.Set = None,
     json: options.Json = False,
@@ -86,7 +87,8 @@ def curve(
         )
     levels, draws = _numbers("--shares", shares, float), _numbers("--seeds", seeds, int)
     generator = generator or ("names,fuzzy,persons,lexical" if candidates == "full" else None)
-    run = options.resolve(method, generator, text_encoder, image_encoder, encoder, config, set_, untrained=True)
+    encoders = (text_encoder, image_encoder, encoder)
+    run = options.resolve(method, generator, *encoders, config, set_, untrained=True, entity_text=entity_text)
     problems = Problems(strict=strict)
     study = _study(run, kb, train, valid, output, by, candidates, equal_steps, slice_ or [], images, cpu, problems)
     found = draw_curve(
