@@ -183,7 +183,7 @@ def test_options_become_a_run(tmp_path: Path) -> None:
         (["evaluate", "{kb}", "{mentions}", "--slice", "x.tsv"], ["NAME=FILE.tsv"]),
         (["evaluate", "{kb}", "{mentions}", "--slice", "x=absent.tsv"], ["absent.tsv"]),
         (["candidates", "{kb}", "absent.jsonl"], ["no file absent.jsonl"]),
-        (["candidates", "{kb}", "{mentions}", "--entity-text", "statik"], ["statik", "dynamic, static"]),
+        (["candidates", "{kb}", "{mentions}", "--entity-text", "statik"], ["statik", "did you mean 'static'"]),
         (["candidates", "{kb}", "{mentions}", "--entity-text", "static"], ["melink enrich descriptions"]),
         (["candidates", "{kb}", "{mentions}", "--generator", "given", "--given", "absent.jsonl"], ["absent.jsonl"]),
         (["train", "zeroshoot", "{kb}", "--valid", "{mentions}", "-o", "run"], ["unknown model"]),
