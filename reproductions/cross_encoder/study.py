@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Final
 
-import numpy as np
+from judge import judged
 from rich.console import Console
 
 SETS: Final = ("wikimel", "richpediamel")
@@ -29,9 +29,6 @@ ROWS: Final = {
     "parts": "+ all of that + parts",
     "used": "as it is used",
 }
-K: Final = 16
-TIMED: Final = 64
-"""Mentions that throughput is measured on."""
 
 
 def main() -> None:
@@ -114,94 +111,6 @@ def _run(data: Path, output: Path, kb: Path, run: Path, name: str, seed: int, ov
     cell = judged(linker, valid, folder, lists, {line.split("\t")[0] for line in lines})
     write_json(file, {"set": name, "seed": seed, "run": run.name, "seconds": time.perf_counter() - began, **cell})
     Console(stderr=True).print(name, seed, {row: cell["rows"][row]["all"] for row in cell["rows"]})
-
-
-def judged(linker: Any, valid: Sequence[Any], folder: Path, lists: Path, ambiguous: set[str]) -> dict[str, Any]:
-    """Return Hits@1 of every row, and what reading costs."""
-    from melink.rerank.cross_blend import held_out, hits, start_of, table
-    from melink.rerank.cross_encoder import CrossEncoder, Reader, read_saved
-    from melink.train.answers import numbered, sentence
-    from melink.train.cross_lists import retrieved
-
-    saved = read_saved(folder)
-    valid = [sample for sample in valid if linker.kb.view().row(sample.gold or "") is not None]
-    links = retrieved(linker, valid, K, True, lists)
-    golds = [[candidate.id for candidate in link.candidates] for link in links]
-    gold = np.array([ids.index(s.gold) if s.gold in ids else -1 for ids, s in zip(golds, valid, strict=True)])
-    hard = np.array([sample.mention.id in ambiguous for sample in valid])
-    groups = numbered([sentence(sample) for sample in valid])
-    made = CrossEncoder.build(_Over(linker.kb), {"path": str(folder)})
-    asked = np.array([made.scope.passed_over(link) is None for link in links])
-    cases = [_case(linker.kb, link) for link, its in zip(links, asked, strict=True) if its]
-    reader: Reader = made._reader
-    lists_ = table([reading.columns(saved.parts) for reading in reader(cases)])
-    sharp = 1 / linker.method.confidence.temperature
-    rows = {"retrieval": _shares(gold == 0, hard)}
-    parts = [column for column in lists_.names if column not in ("score", "own", "reading")]
-    network = [column for column in ("own", "reading") if column in lists_.names]
-    tried = {"own": ["score", "own"], network[-1]: ["score", *network], "parts": ["score", *network, *parts]}
-    for row, columns in tried.items():
-        after = gold == 0
-        after[asked] = held_out(lists_.only(columns), gold[asked], groups[asked], start_of(columns, sharp))
-        rows[row] = _shares(after, hard)
-    used, weights = gold == 0, np.array([saved.blend.weights.get(column, 0.0) for column in lists_.names])
-    used[asked] = hits(lists_, gold[asked], weights)
-    rows["used"] = _shares(used, hard)
-    return {
-        "n": len(valid),
-        "n ambiguous": int(hard.sum()),
-        "read": int(asked.sum()),
-        f"recall@{K}": float((gold >= 0).mean()),
-        "rows": rows,
-        "blend": saved.blend.weights,
-        "metrics": {key: value for key, value in saved.metrics.items() if key != "history"},
-        "arithmetic": _arithmetic(linker, folder, cases, gold[asked], (gold == 0) & ~asked, hard, asked)
-        if reader.net.reads
-        else {},
-    }
-
-
-class _Over:
-    """The part of a context that a cross-encoder asks for."""
-
-    def __init__(self, kb: Any) -> None:
-        self.kb = kb
-
-
-def _arithmetic(
-    linker: Any,
-    folder: Path,
-    cases: Sequence[Any],
-    gold: np.ndarray,
-    sure: np.ndarray,
-    hard: np.ndarray,
-    asked: np.ndarray,
-) -> dict[str, Any]:
-    """Return, by arithmetic, mentions per second that are read and Hits@1 as used, with the same last word."""
-    from melink.rerank.cross_encoder import CrossEncoder
-
-    found = {}
-    for arithmetic in ("fp32", "bf16", "int8"):
-        made = CrossEncoder.build(_Over(linker.kb), {"path": str(folder), "arithmetic": arithmetic, "device": "cpu"})
-        made.look(cases[:8])
-        began = time.perf_counter()
-        made.look(cases[:TIMED])
-        rate = min(TIMED, len(cases)) / (time.perf_counter() - began)
-        after = sure.copy()
-        after[asked] = [look.named[0] == its for look, its in zip(made.look(cases), gold, strict=True)]
-        found[arithmetic] = {"mentions read per second": rate, **_shares(after, hard)}
-    return found
-
-
-def _case(kb: Any, link: Any) -> Any:
-    from melink.rerank.base import Case
-
-    view = kb.take([candidate.id for candidate in link.candidates])
-    return Case(link.mention, link.candidates, tuple(view.entity(row) for row in range(len(view))))
-
-
-def _shares(right: np.ndarray, hard: np.ndarray) -> dict[str, float]:
-    return {"all": float(right.mean()), "ambiguous": float(right[hard].mean())}
 
 
 def _cells(output: Path) -> Iterator[dict[str, Any]]:

@@ -8,12 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-sys.path.append(str(Path(__file__).resolve().parent.parent / "kgmel_rerank"))
+sys.path += [str(Path(__file__).resolve().parent.parent / name) for name in ("kgmel_rerank", "cross_encoder")]
 
 KAR: Final = 5
 """Candidates that the language model chooses from."""
-READ: Final = 16
-"""Candidates that the cross-encoder looks at."""
 LIST: Final = 100
 
 
@@ -53,13 +51,15 @@ def save(method: Any, run: Any, asked: Asked) -> None:
 
 def retriever(kb: Any, asked: Asked, valid: Sequence[Any]) -> Any:
     """Return FissFuse on the fused lists, its confidence fitted on validation as ``melink train`` fits it."""
+    from melink.datasets.files import replacing
     from melink.linker import assemble
     from melink.runs import read_run, write_run
     from melink.train.fit import fit
 
     both = asked.output / "lists" / f"{asked.name}.jsonl"
     if not both.is_file():
-        both.write_bytes(b"".join((both.parent / f"{asked.name}-{s}.jsonl").read_bytes() for s in ("train", "valid")))
+        with replacing(both) as out:
+            out.write(b"".join((both.parent / f"{asked.name}-{s}.jsonl").read_bytes() for s in ("train", "valid")))
     run = read_run(asked.run)
     linker = assemble(run, kb, both)
     if run.metrics is None:
@@ -80,11 +80,25 @@ def kar(kb: Any, asked: Asked, train: Sequence[Any], valid: Sequence[Any], hard:
         llm = {"url": url, "model": asked.model, "identity": asked.url or "bundled", "timeout": 600, "concurrency": 1}
         cache = str(asked.output / "answers.sqlite")
         plan = {"name": "kar", "k": KAR, "llm": {**llm, "images": "never"}, "cache": cache}
-        return judged(retriever(kb, asked, valid), plan, sample, hard)
+        return moved(retriever(kb, asked, valid), plan, sample, hard)
 
 
-def crossed(kb: Any, asked: Asked, train: Sequence[Any], valid: Sequence[Any], hard: set[str]) -> dict[str, Any]:
-    """Train a cross-encoder of figures alone for this FissFuse; its training lists are those of zeroshot."""
+def figures(kb: Any, asked: Asked, train: Sequence[Any], valid: Sequence[Any], hard: set[str]) -> dict[str, Any]:
+    """Train a cross-encoder of figures alone for this FissFuse."""
+    return crossed(kb, asked, train, valid, hard, None)
+
+
+def read(kb: Any, asked: Asked, train: Sequence[Any], valid: Sequence[Any], hard: set[str]) -> dict[str, Any]:
+    """Train a cross-encoder that reads for this FissFuse."""
+    return crossed(kb, asked, train, valid, hard, "minilm")
+
+
+def crossed(
+    kb: Any, asked: Asked, train: Sequence[Any], valid: Sequence[Any], hard: set[str], encoder: str | None
+) -> dict[str, Any]:
+    """Train a cross-encoder for this FissFuse; its training lists are those of zeroshot."""
+    from judge import K, judged
+
     from melink.linker import assemble
     from melink.rerank.base import Scope
     from melink.rerank.cross_encoder import NAME
@@ -92,22 +106,32 @@ def crossed(kb: Any, asked: Asked, train: Sequence[Any], valid: Sequence[Any], h
     from melink.runs import Run
     from melink.train.reranker import Recipe, train_reranker
 
-    folder = asked.output / "rerankers" / f"{asked.name}-{asked.seed}"
+    folder = asked.output / "rerankers" / f"{asked.name}-{encoder or 'figures'}-{asked.seed}"
+    lists = asked.output / "rerankers" / "lists"
     linker = retriever(kb, asked, valid)
     if not (folder / NAME).is_file():
         plain = Run(method="zeroshot", image_encoder=None, generators=("given",), k=LIST)
         lister = assemble(plain, kb, asked.output / "lists" / f"{asked.name}.jsonl")
-        settings = CrossSettings(encoder=None)
-        recipe = Recipe(settings=settings, scope=Scope(k=READ, probability=0.98), train={"seed": asked.seed})
-        lists = asked.output / "rerankers" / "lists"
-        train_reranker(linker, (train, valid), folder, recipe, lister, cpu=True, lists=lists)
-    return judged(linker, {"name": "cross-encoder", "path": str(folder)}, valid, hard)
+        settings = CrossSettings(encoder=encoder)
+        recipe = Recipe(settings=settings, scope=Scope(k=K, probability=0.98), train={"seed": asked.seed})
+        resume = (folder / "checkpoint").is_dir()
+        train_reranker(linker, (train, valid), folder, recipe, lister, resume=resume, cpu=True, lists=lists)
+    found = judged(linker, valid, folder, lists, hard, full=False)
+    row = "reading" if encoder and "reading" in found["rows"] else "own"
+    count = {"all": found["n"], "ambiguous": found["n ambiguous"]}
+    parts = {part: {"n": n, "hits@1": found["rows"][row][part], "candidate_recall": None} for part, n in count.items()}
+    parts |= {f"before {part}": {"hits@1": found["rows"]["retrieval"][part]} for part in count}
+    return {**parts, "row": row, "detail": found}
 
 
-RERANKERS: Final[dict[str, Callable[..., dict[str, Any]]]] = {"kar": kar, "cross-encoder": crossed}
+RERANKERS: Final[dict[str, Callable[..., dict[str, Any]]]] = {
+    "kar": kar,
+    "cross-encoder, figures": figures,
+    "cross-encoder": read,
+}
 
 
-def judged(linker: Any, plan: dict[str, Any], samples: Sequence[Any], hard: set[str]) -> dict[str, Any]:
+def moved(linker: Any, plan: dict[str, Any], samples: Sequence[Any], hard: set[str]) -> dict[str, Any]:
     """Return figures of the lists before and after a reranker."""
     from melink.evaluate.metrics import summarise
     from melink.evaluate.reranked import reranked
@@ -123,8 +147,8 @@ def judged(linker: Any, plan: dict[str, Any], samples: Sequence[Any], hard: set[
     count.add(outcome.link for outcome in after)
     ambiguous = [place for place, sample in enumerate(samples) if sample.mention.id in hard]
     ks = (1, 2, 3, 5)
-    found = {"all": after, "before": before}
-    figures = {part: summarise([outcome.rank for outcome in own], ks=ks) for part, own in found.items()}
-    figures["ambiguous"] = summarise([after[place].rank for place in ambiguous], ks=ks)
-    figures["before ambiguous"] = summarise([before[place].rank for place in ambiguous], ks=ks)
-    return {**figures, "counts": count.to_dict(), "usage": reranker.usage()}
+    found = {"all": after, "before all": before}
+    made = {part: summarise([outcome.rank for outcome in own], ks=ks) for part, own in found.items()}
+    made["ambiguous"] = summarise([after[place].rank for place in ambiguous], ks=ks)
+    made["before ambiguous"] = summarise([before[place].rank for place in ambiguous], ks=ks)
+    return {**made, "counts": count.to_dict(), "usage": reranker.usage()}

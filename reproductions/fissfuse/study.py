@@ -31,7 +31,7 @@ TEXTS: Final = {
 }
 PAIRED: Final = {**TEXTS, "tokens": 24, "names": True}
 FAST: Final = {"checkpoint_every": 1000, "valid_mentions": 1000, "valid_candidates": 24}
-LISTS: Final = {**FAST, "epochs": 3, "negatives": {"listwise": True, "pool": 48, "hard": 15}}
+LISTS: Final = {**FAST, "epochs": 3, "negatives": {"listwise": True, "pool": 100, "hard": 15}}
 HARD: Final = {**FAST, "epochs": 1, "negatives": {"pool": 48, "hard": 1}}
 FISSION: Final = ("fission_text", "fission_image", "fission_both")
 FUSION: Final = ("fusion_text", "fusion_image", "fusion_both")
@@ -112,7 +112,9 @@ def main() -> None:
     ask.add_argument("--model", default="smollm2", help="its name there")
     asked = ask.parse_args()
     starts = asked.systems.split(";") if asked.systems else [""]
-    systems = [name for name in (*SYSTEMS, *RERANKED) if any(name.startswith(start) for start in starts)]
+    every = (*SYSTEMS, *RERANKED)
+    systems = [name for name in every if name in starts]
+    systems += [name for name in every for s in starts if s not in every and name.startswith(s) and name not in systems]
     names, shares = asked.sets.split(","), [int(share) for share in asked.shares.split(",") if share]
     kb = asked.kb or knowledge(asked.data, asked.output)
     work = [(asked.data, asked.output, kb, name) for name in names]
@@ -410,13 +412,13 @@ def write_table(output: Path) -> None:
 
 
 def again_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Return the table of the rerankers: figures of the same mentions before and after."""
+    """Return the table of the rerankers: the same mentions before and after, last words fitted on other sentences."""
     if not rows:
         return []
-    heads = ("", "mentions", "Hits@1 before", "after", "MRR before", "after", "ambiguous before", "after", "seeds")
+    heads = ("", "mentions", "Hits@1 before", "after", "ambiguous before", "after", "seeds")
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for row in rows:
-        keys = ("before hits@1", "all hits@1", "before mrr", "all mrr", "before ambiguous hits@1", "ambiguous hits@1")
+        keys = ("before all hits@1", "all hits@1", "before ambiguous hits@1", "ambiguous hits@1")
         values = [row["system"], f"{row['n']:,}", *(text_of(row[key]) for key in keys), str(row["seeds"])]
         lines.append("| " + " | ".join(values) + " |")
     return [*lines, ""]
@@ -426,8 +428,8 @@ def row_of(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return mean and standard deviation of every figure over the seeds of one row."""
     first = cells[0]
     keys = [key for key in first["all"] if key.startswith("hits") or key in ("mrr", "mr")]
-    parts = [part for part in ("all", "ambiguous", "before", "before ambiguous") if part in first]
-    figures = {f"{p} {key}": spread([cell[p][key] for cell in cells]) for p in parts for key in keys}
+    parts = [part for part in ("all", "ambiguous", "before all", "before ambiguous") if part in first]
+    figures = {f"{p} {key}": spread([cell[p][key] for cell in cells]) for p in parts for key in keys if key in first[p]}
     about = {key: first[key] for key in ("set", "system", "share")}
     extra: dict[str, Any] = {key: first[key] for key in ("mentions", "left_out", "parameters", "steps") if key in first}
     counts = {"seeds": len(cells), "n": first["all"]["n"], "n ambiguous": first["ambiguous"]["n"]}

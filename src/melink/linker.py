@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -30,6 +32,8 @@ from melink.records import Link, Mention, Scored
 from melink.rerank.again import cut, look_again
 from melink.rerank.base import Reranker, load_reranker
 from melink.runs import OWN, Run, copy_own, read_run, write_run
+
+_log = logging.getLogger("melink")
 
 BATCH = 128
 """Mentions linked at once."""
@@ -200,11 +204,13 @@ def assemble(run: Run, kb: KnowledgeBase, given: str | Path | None = None, probl
     method = registry.load("method", run.method).build(context, run.settings)
     generators = load_generators(run.generators, kb, context.store, context.text, reader_of(method), given)
     made = {"kb": str(kb.path), "settings": method.settings()}
-    reranker = None
+    linker = Linker(kb, method, generators, run.model_copy(update=made))
     if run.rerank is not None:
         reranker = load_reranker(run.rerank, context)
-        made["rerank"] = {"name": reranker.name, **reranker.settings()}
-    return Linker(kb, method, generators, run.model_copy(update=made), reranker)
+        _same_retriever(reranker, linker)
+        linker.reranker = reranker
+        linker.run = linker.run.model_copy(update={"rerank": {"name": reranker.name, **reranker.settings()}})
+    return linker
 
 
 def context_of(run: Run, kb: KnowledgeBase, problems: Problems | None = None) -> Context:
@@ -222,6 +228,29 @@ def context_of(run: Run, kb: KnowledgeBase, problems: Problems | None = None) ->
         )
     kb = kb.reading(run.entity_text)
     return Context(kb, FeatureStore(kb.features_dir), text, image, run.folder, problems or Problems())
+
+
+def states(linker: Linker) -> dict[str, Any]:
+    """Return what decides a retriever's lists, wherever its run lies: method, settings, encoders, weights …"""
+    left_out = {"kb", "kb_hash", "train", "fitted_on", "metrics", "melink", "rerank"}
+    made = linker.run.model_dump(mode="json", exclude=left_out)
+    digest = hashlib.sha256()
+    for file in sorted(linker.run.folder.glob("*.safetensors")) if linker.run.folder else ():
+        digest.update(file.read_bytes())
+    return {**made, "encoders": linker.encoders, "tensors": digest.hexdigest()[:16]}
+
+
+def _same_retriever(reranker: Any, linker: Linker) -> None:
+    """Say so when a reranker was trained behind another retriever."""
+    known, here = getattr(reranker, "retriever", None) or {}, states(linker)
+    names = ("method", "entity_text", "encoders", "tensors")
+    other = [name for name in names if known.get(name, here[name]) != here[name]]
+    if other:
+        _log.warning(
+            "%s was trained behind a retriever with another %s: its last word may not fit; train it again",
+            reranker.label,
+            " and ".join(other),
+        )
 
 
 def reader_of(method: Method) -> Reader:

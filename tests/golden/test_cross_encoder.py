@@ -19,7 +19,7 @@ from melink.rerank.cross_agreement import Told, called, dated, gendered, years
 from melink.rerank.cross_blend import Blend, choose, fit, one_hot, table
 from melink.rerank.cross_encoder import CrossEncoder, Reader, Saved
 from melink.rerank.cross_features import OWN, CrossFeatures, filled
-from melink.rerank.cross_model import CrossNet, CrossSettings, Lists, listwise
+from melink.rerank.cross_model import Arithmetic, CrossNet, CrossSettings, Lists, listwise
 from melink.train.reranker import write
 
 MakeKB = Callable[..., KnowledgeBase]
@@ -267,3 +267,15 @@ def test_a_missing_part_is_not_a_zero() -> None:
     assert lists.values.tolist() == [[[1, 0, 0], [2, 0, 1]], [[3, 0.5, 1], [0, 0, 0]]]
     assert lists.there.tolist() == [[True, True], [True, False]]
     assert Blend(weights={"has image": 2.0}).logits(lists).tolist() == [[0, 2], [2, -np.inf]]
+
+
+def test_16_bits_read_nearly_the_same(kb: KnowledgeBase) -> None:
+    cases = [case(mention=Mention("", text, "Ann Lee")) for text in ("Ann Lee sings", "the judge Ann Lee", "1980")]
+    made = CrossNet(CrossSettings(encoder="minilm", blocks=3)).requires_grad_(False)
+    torch.manual_seed(1)
+    assert made.heads.reading is not None and len(made.model.encoder.layer) == 3
+    torch.nn.init.normal_(made.heads.reading.weight)
+    several: list[Arithmetic] = ["fp32", "bf16"]
+    exact, rough = (np.concatenate([own.reading for own in Reader(made, kb, [], bits)(cases)]) for bits in several)
+    assert not np.array_equal(exact, rough)
+    assert np.corrcoef(exact, rough)[0, 1] > 0.995, (exact, rough)

@@ -15,10 +15,11 @@ from melink.cli.main import app
 from melink.datasets.mentions import read_mentions
 from melink.demo.run import Demo
 from melink.linker import assemble
-from melink.records import Labelled
+from melink.records import Labelled, Triple
 from melink.rerank.cross_blend import Blend, Table
 from melink.rerank.cross_encoder import read_saved
 from melink.runs import Run
+from melink.train.cross_lists import retrieved
 from melink.train.loop import _Loop
 from melink.train.reranker import Recipe, train_reranker
 
@@ -106,11 +107,50 @@ def test_figures_alone(demo: Demo, lessons: Path, small_bert: Path, tmp_path: Pa
     assert {file.name for file in (tmp_path / "f").iterdir()} == {
         "README.md", "lists", "model.safetensors", "reranker.json"
     }  # fmt: skip
-    look = ("--model", "names", "--rerank", f"cross-encoder:{tmp_path / 'f'}", "--set", "rerank.arithmetic=int8")
-    result = orjson.loads(ran("evaluate", demo.linker.kb.path, lessons / "valid.jsonl", *look, "--json", "-").stdout)
+    look = ("--model", "names", "--rerank", f"cross-encoder:{tmp_path / 'f'}", "--set", "rerank.arithmetic=bf16")
+    judged = ran("evaluate", demo.linker.kb.path, lessons / "valid.jsonl", *look, "--json", "-")
+    result = orjson.loads(judged.stdout)
     assert result["rerank"]["usage"]["pairs"] == 0 and result["rerank"]["counts"]["answered"] > 20
+    assert "not held out" in judged.stderr and result["protocol"]["leaks"]["fitted on this split"]
+    fresh = ran("evaluate", demo.linker.kb.path, lessons / "train.jsonl", *look)
+    assert fresh.exit_code == 0 and "not held out" not in fresh.stderr
     again = ran(*command)
     assert again.exit_code == 0 and orjson.loads(again.stdout)["blend"] == made["blend"]
+
+
+def test_another_retriever_is_told(demo: Demo, trained: Path, retriever: Run, caplog: pytest.LogCaptureFixture) -> None:
+    plan = {"name": "cross-encoder", "path": str(trained)}
+    assemble(retriever.model_copy(update={"rerank": plan, "k": 7}), demo.linker.kb)
+    assert not caplog.records
+    assemble(Run(generators=("names",), image_encoder=None, rerank=plan), demo.linker.kb)
+    assert "another method and encoders" in caplog.text
+
+
+def test_lists_are_made_anew_for_what_is_read_of_a_mention(
+    demo: Demo, lessons: Path, retriever: Run, tmp_path: Path
+) -> None:
+    linker, (sample, *_) = assemble(retriever, demo.linker.kb), read_mentions(lessons / "train.jsonl")
+    told = replace(sample, mention=replace(sample.mention, triples=(Triple("occupation", "singer", literal=True),)))
+    for own in (sample, told, sample):
+        retrieved(linker, [own], 4, False, tmp_path)
+    assert len(list(tmp_path.glob("*.jsonl"))) == 2
+
+
+def test_given_lists(demo: Demo, lessons: Path, tmp_path: Path) -> None:
+    kb, given, run = demo.linker.kb.path, tmp_path / "given.jsonl", tmp_path / "run"
+    golds = [(s.mention.id, s.gold) for name in ("train", "valid") for s in read_mentions(lessons / f"{name}.jsonl")]
+    some = list(demo.linker.kb.view().ids[:4])
+    rows = [{"id": id, "candidates": list(dict.fromkeys([*some, gold]))} for id, gold in golds]
+    given.write_bytes(b"\n".join(map(orjson.dumps, rows)))
+    splits_ = ("--train", lessons / "train.jsonl", "--valid", lessons / "valid.jsonl")
+    lists = ("--generator", "given", "--given", given)
+    without = ran("train", "names", kb, *splits_[2:], "-o", run, "--generator", "given")
+    assert without.exit_code == 2 and "--given" in without.stderr
+    assert ran("train", "names", kb, *splits_[2:], "-o", run, *lists).exit_code == 0
+    cross = ("train-reranker", kb, "--run", run, *splits_, "-o", tmp_path / "cross", "--encoder", "none")
+    assert "--given" in ran(*cross).stderr
+    made = ran(*cross, "--given", given, "--json")
+    assert made.exit_code == 0 and orjson.loads(made.stdout)["metrics"]["training mentions"] > 25
 
 
 def test_evaluate_and_link_with_it(demo: Demo, trained: Path, lessons: Path, tmp_path: Path) -> None:
@@ -136,6 +176,13 @@ def test_a_folder_that_is_none(demo: Demo, lessons: Path, trained: Path, tmp_pat
     for folder, said in (("", "needs the folder"), (f":{tmp_path}", "no trained cross-encoder")):
         missing = ran(*command, f"cross-encoder{folder}")
         assert missing.exit_code == 2 and said in missing.stderr and "train-reranker" in missing.stderr
+    nowhere = ran(*command, f"cross-encoder:{trained}", "--set", "rerank.device=nonsense")
+    assert nowhere.exit_code == 2 and "rerank.device=nonsense" in nowhere.stderr
+    half = tmp_path / "half"
+    half.mkdir()
+    (half / "reranker.json").write_bytes((trained / "reranker.json").read_bytes())
+    bare = ran(*command, f"cross-encoder:{half}")
+    assert bare.exit_code == 2 and "lacks its encoder" in bare.stderr
     wrong = ran(*command, f"cross-encoder:{trained}", "--set", "rerank.kk=3")
     assert wrong.exit_code == 2 and "kk" in wrong.stderr and "known keys are" in wrong.stderr
     (tmp_path / "reranker.json").write_bytes((trained / "reranker.json").read_bytes()[:40])

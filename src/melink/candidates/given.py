@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
+
+import orjson
 
 from melink.candidates.base import Hits
 from melink.datasets.files import json_rows
@@ -52,6 +55,11 @@ class Given:
         except BadRow as error:
             raise BadRow(error.problem, "write such rows with 'melink candidates KB MENTIONS -o F'") from error
         return cls(lists, known)
+
+    @property
+    def digest(self) -> str:
+        """Hash of the lists."""
+        return hashlib.sha256(orjson.dumps(self._lists, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
     def search(self, mentions: Sequence[Mention], k: int) -> list[Hits]:
         """Return the given lists; a mention without one gets nothing."""

@@ -37,6 +37,7 @@ def train(
     image_encoder: options.ImageEncoder = None,
     encoder: options.DualEncoder = None,
     entity_text: options.EntityText = None,
+    given: options.Given = None,
     config: options.Config = None,
     set_: options.Set = None,
     json: options.Json = False,
@@ -58,6 +59,8 @@ def train(
         melink train biencoder KB --train train.jsonl --valid valid.jsonl -o runs/short --set train.epochs=1
 
         melink train zeroshot KB --valid valid.jsonl -o runs/zeroshot
+
+        melink train fissfuse KB --train train.jsonl --valid valid.jsonl -o run --generator given --given lists.jsonl
     """
     from melink.datasets.mentions import read_mentions
     from melink.errors import Problems
@@ -69,13 +72,16 @@ def train(
     store = KnowledgeBase.open(kb)
     encoders = (text_encoder, image_encoder, encoder)
     run = options.resolve(method, generator, *encoders, config, set_, untrained=True, entity_text=entity_text)
-    if seed is not None:
-        run = run.model_copy(update={"train": {**(run.train or {}), "seed": seed}})
+    plan = {**(run.train or {}), **({} if seed is None else {"seed": seed})}
+    if given is not None:
+        drawn = {"generators": ["given"]} if "given" in run.generators else {}
+        plan["negatives"] = {**drawn, **plan.get("negatives", {}), "given": str(given)}
+    run = run.model_copy(update={"train": plan or None})
     samples = list(read_mentions(valid, images, problems))
     if _has_tensors(run):
         made = _train(run, store, train, valid, samples, images, output, resume, cpu, problems)
     else:
-        made = _fit(run, store, train, valid, samples, output, problems)
+        made = _fit(run, store, train, valid, samples, output, given, problems)
     if not _is_first():
         return
     if json:
@@ -141,6 +147,7 @@ def _fit(
     valid: Path,
     samples: list[Labelled],
     output: Path,
+    given: Path | None,
     problems: Problems,
 ) -> Run:
     from melink.datasets.files import replacing
@@ -151,7 +158,7 @@ def _fit(
 
     if train is not None:
         err.print(f"{run.method} has no tensors to train: {train} is not read, weights are fitted on {valid}")
-    linker = assemble(run, store, problems=problems)
+    linker = assemble(run, store, given, problems)
     found = fit(linker, samples)
     fitted_on = {"file": str(valid), "sha256": file_hash(valid)}
     made = linker.run.model_copy(update={"settings": found.settings, "metrics": found.metrics, "fitted_on": fitted_on})

@@ -37,6 +37,7 @@ def train_reranker(
     candidates: Annotated[
         str | None, typer.Option("--candidates", help="'full' lists the best of the whole knowledge base.")
     ] = None,
+    given: options.Given = None,
     encoder: Annotated[
         str | None, typer.Option("--encoder", help="minilm, a Hugging Face name or path, or 'none' for figures alone.")
     ] = None,
@@ -77,8 +78,8 @@ def train_reranker(
 
     problems, store = Problems(strict=strict), KnowledgeBase.open(kb)
     recipe = _recipe(candidates, encoder, seed, config, set_)
-    linker = _retriever(run, store, problems)
-    lister = _retriever(lists, store, problems) if lists is not None else linker
+    linker = _retriever(run, store, given, problems)
+    lister = _retriever(lists, store, given, problems) if lists is not None else linker
     files = {f"train {at}" if len(train) > 1 else "train": file for at, file in enumerate(train, start=1)}
     samples = [sample for file in train for sample in read_mentions(file, images, problems)]
     judged = list(read_mentions(valid, images, problems))
@@ -122,8 +123,8 @@ def _recipe(
     return load_over(Recipe(), config, given, overrides or ())
 
 
-def _retriever(name: str, store: KnowledgeBase, problems: Problems) -> Linker:
+def _retriever(name: str, store: KnowledgeBase, given: Path | None, problems: Problems) -> Linker:
     from melink.linker import assemble
     from melink.runs import read_run
 
-    return assemble(read_run(name).model_copy(update={"rerank": None}), store, problems=problems)
+    return assemble(read_run(name).model_copy(update={"rerank": None}), store, given, problems)

@@ -26,7 +26,7 @@ from pydantic import Field
 
 from melink import __version__, progress
 from melink.config import Config, parse
-from melink.errors import ConfigError, NotFound
+from melink.errors import ConfigError, InputError, NotFound
 from melink.features.huggingface import best_device
 from melink.kb.store import KnowledgeBase
 from melink.methods.base import Context
@@ -34,7 +34,7 @@ from melink.methods.tensors import read_tensors
 from melink.rerank.base import Case, Look, Scope
 from melink.rerank.cross_blend import Blend, table
 from melink.rerank.cross_features import OWN, CrossFeatures, filled
-from melink.rerank.cross_model import Arithmetic, CrossNet, CrossSettings, Pair, quantised
+from melink.rerank.cross_model import Arithmetic, CrossNet, CrossSettings, Pair
 from melink.rerank.cross_text import read_entity, read_mention, words_around
 
 NAME: Final = "reranker.json"
@@ -75,7 +75,8 @@ class CrossEncoderSettings(Scope):
 
     Attributes:
         path: Folder that ``melink train-reranker`` wrote; also what follows the colon of ``cross-encoder:FOLDER``.
-        arithmetic: ``bf16`` and ``int8`` are faster on CPUs that compute in them (docs/cross-encoder.md).
+        fitted_on: The validation mentions that the folder was fitted on.
+        arithmetic: ``bf16`` is faster where the device computes in it (docs/cross-encoder.md).
         device: ``cpu``, ``cuda`` …; by default the accelerator when there is one.
     """
 
@@ -113,7 +114,7 @@ class Reader:
         net: The network.
         kb: Where rarity of facts comes from.
         parts: Parts of the retriever.
-        arithmetic: In which numbers; ``int8`` takes a network that is :func:`~melink.rerank.cross_model.quantised`.
+        arithmetic: In which numbers.
     """
 
     def __init__(self, net: CrossNet, kb: KnowledgeBase, parts: Sequence[str], arithmetic: Arithmetic = "fp32") -> None:
@@ -207,22 +208,27 @@ class CrossEncoder:
                 "'melink train-reranker'"
             )  # fmt: skip
         saved = read_saved(str(given["path"]))
-        parsed = parse(CrossEncoderSettings, {**saved.scope, **given}, "rerank")
-        device = parsed.device or best_device()
-        if parsed.arithmetic == "int8" and device != "cpu":
-            raise ConfigError(f"rerank.arithmetic=int8 is for CPUs, not {device}", "use bf16, or rerank.device=cpu")
+        noted = {key: saved.fitted_on[key] for key in ("file", "sha256") if key in saved.fitted_on}
+        fitted = {"fitted_on": noted} if noted else {}
+        parsed = parse(CrossEncoderSettings, {**saved.scope, **fitted, **given}, "rerank")
+        device = _device(parsed.device)
         folder = Path(parsed.path)
+        if saved.settings.encoder is not None and not (folder / "encoder" / "config.json").is_file():
+            raise InputError(f"{folder} lacks its encoder", "copy the whole folder, or train again")
         net = CrossNet(saved.settings, str(folder / "encoder"), device)
         read_tensors(net.heads, folder)
         net.requires_grad_(False)
-        if parsed.arithmetic == "int8" and net.reads:
-            net = quantised(net)
         return cls(parsed, saved, Reader(net.to(device), context.kb, saved.parts, parsed.arithmetic))
 
     @property
     def label(self) -> str:
         """``cross-encoder``."""
         return self.name
+
+    @property
+    def retriever(self) -> Mapping[str, Any]:
+        """What it was trained behind."""
+        return self.saved.retriever
 
     def settings(self) -> dict[str, Any]:
         """Return the settings as plain values."""
@@ -256,6 +262,22 @@ class CrossEncoder:
             if sure is not None:
                 evidence[place]["reranker_probability"] = round(float(sure[place]), 6)
         return Look(tuple(order), evidence=evidence)
+
+
+def _device(name: str | None) -> str:
+    """Return the device of that name, the best when None.
+
+    Raises:
+        ConfigError: There is no such device.
+    """
+    if name is None:
+        return best_device()
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        said = str(error).splitlines()[0][:100]
+        raise ConfigError(f"rerank.device={name} cannot be used: {said}", "write cpu, or leave it out") from error
+    return name
 
 
 def _shares(case: Case, logits: Float64[np.ndarray, " k"]) -> Float64[np.ndarray, " k"] | None:

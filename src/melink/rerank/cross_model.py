@@ -12,7 +12,6 @@ The softmax runs over one mention's own candidates; padding, of lists and of tex
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
@@ -36,7 +35,7 @@ MEMBERS: Final = 3
 """How many of them."""
 CPU_PIECE: Final = 2048
 """Padded tokens read at once on a CPU: more fall out of the cache."""
-Arithmetic = Literal["fp32", "bf16", "int8"]
+Arithmetic = Literal["fp32", "bf16"]
 
 
 class CrossSettings(Config):
@@ -278,17 +277,6 @@ def listwise(scores: Float[Tensor, "b k"], target: Float[Tensor, "b k"]) -> Floa
     """
     logs = torch.log_softmax(scores.float(), dim=1)
     return -(target * logs.masked_fill(target == 0, 0.0)).sum(dim=1)
-
-
-def quantised(net: CrossNet) -> CrossNet:
-    """Return the same network with 8-bit weights and activations in the encoder, for CPUs.
-
-    The scale of activations depends on what is read together, so scores depend a little on the batch.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of the module as a whole; nothing replaces it yet
-        net.model = torch.ao.quantization.quantize_dynamic(net.model, {nn.Linear}, dtype=torch.qint8)
-    return net
 
 
 def _blocks(model: Any) -> nn.ModuleList:

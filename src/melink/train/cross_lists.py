@@ -15,9 +15,10 @@ import orjson
 
 from melink import progress
 from melink.candidates.base import Candidates
+from melink.candidates.given import Given
 from melink.datasets.files import json_rows
 from melink.errors import Problems
-from melink.linker import BATCH, Linker, batches
+from melink.linker import BATCH, Linker, batches, states
 from melink.links import resumable
 from melink.records import Labelled, Link, Mention, Scored
 
@@ -38,8 +39,10 @@ def retrieved(linker: Linker, samples: Sequence[Labelled], k: int, full: bool, f
         folder: Where they are kept; a stopped retrieval goes on.
     """
     mentions = [sample.mention for sample in samples]
-    about = {"retriever": states(linker), "kb": linker.kb.content_hash(), "k": k, "full": full}
-    read = [[mention.surface, mention.text, mention.start, mention.end, mention.image] for mention in mentions]
+    about: dict[str, Any] = {"retriever": states(linker), "kb": linker.kb.content_hash(), "k": k, "full": full}
+    lists = [each.digest for each in linker.generators if isinstance(each, Given)] if not full else []
+    about |= {"given": lists} if lists else {}
+    read = [seen(mention) for mention in mentions]
     key = hashlib.sha256(json.dumps([about, read], sort_keys=True).encode()).hexdigest()[:32]
     file = folder / f"{key}.jsonl"
     if not file.is_file():
@@ -54,6 +57,13 @@ def retrieved(linker: Linker, samples: Sequence[Labelled], k: int, full: bool, f
                 go(len(batch))
     rows = [orjson.loads(line) for line in file.read_bytes().splitlines()]
     return [Link(mention, tuple(map(_scored, row))) for mention, row in zip(mentions, rows, strict=True)]
+
+
+def seen(mention: Mention) -> list[Any]:
+    """Return all of a mention that a retriever may read, but for its id, which only given lists go by."""
+    facts = [[fact.relation, fact.tail, fact.literal] for fact in mention.triples]
+    own = [mention.surface, mention.text, mention.start, mention.end, mention.image]
+    return [*own, *([facts] if facts else []), *([dict(mention.attributes)] if mention.attributes else [])]
 
 
 def read_teacher(path: str | Path, problems: Problems) -> dict[str, Shares]:
@@ -82,16 +92,6 @@ def read_teacher(path: str | Path, problems: Problems) -> dict[str, Shares]:
         if any(said.values()):
             found[str(id)] = {str(entity): float(share) for entity, share in said.items()}
     return found
-
-
-def states(linker: Linker) -> dict[str, Any]:
-    """Return what decides a retriever's lists, wherever its run lies."""
-    left_out = {"kb", "kb_hash", "train", "fitted_on", "metrics", "melink", "rerank"}
-    made = linker.run.model_dump(mode="json", exclude=left_out)
-    digest = hashlib.sha256()
-    for file in sorted(linker.run.folder.glob("*.safetensors")) if linker.run.folder else ():
-        digest.update(file.read_bytes())
-    return {**made, "encoders": linker.encoders, "tensors": digest.hexdigest()[:16]}
 
 
 def _links(linker: Linker, mentions: Sequence[Mention], k: int, full: bool) -> Iterator[Link]:

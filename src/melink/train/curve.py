@@ -210,7 +210,8 @@ def _judged(
         return there
     tell("evaluating")
     began = time.perf_counter()
-    linker = assemble(exam.run, study.kb, problems=study.problems)
+    given = (exam.run.train or {}).get("negatives", {}).get("given")
+    linker = assemble(exam.run, study.kb, given, study.problems)
     found = outcomes(linker, study.valid, _ranked(linker, study))
     protocol = stated(linker, study.valid_file, study.candidates, exam.name, exam.leaks, (exam.seed,))
     timing = {"seconds": round(time.perf_counter() - began, 3)}

@@ -98,7 +98,9 @@ def _raw(linker: Linker) -> Linker:
     if "weights" not in settings:
         return linker
     raw = {**settings, "weights": dict.fromkeys(settings["weights"], 1.0), "neutral": {}}
-    return assemble(linker.run.model_copy(update={"settings": raw}), linker.kb)
+    made = assemble(linker.run.model_copy(update={"settings": raw, "generators": ("names",)}), linker.kb)
+    made.generators = linker.generators
+    return made
 
 
 def collect(linker: Linker, samples: Sequence[Labelled], parts: Sequence[str] | None) -> tuple[list[Listed], int]:

@@ -30,7 +30,7 @@ from melink.datasets.files import replacing
 from melink.errors import InputError
 from melink.kb.disk import write_json
 from melink.kb.store import KnowledgeBase
-from melink.linker import Linker
+from melink.linker import Linker, states
 from melink.methods.tensors import FILE, write_tensors
 from melink.records import NIL, Entity, Labelled, Link, Scored
 from melink.rerank.base import Case, Scope
@@ -41,7 +41,7 @@ from melink.rerank.cross_text import read_entity
 from melink.train.answers import numbered, sentence
 from melink.train.cross_head import fit_head
 from melink.train.cross_lessons import Lesson, Lessons
-from melink.train.cross_lists import Shares, retrieved, states
+from melink.train.cross_lists import Shares, retrieved, seen
 from melink.train.loop import Trained, refuse_leftovers, train
 from melink.train.plan import Plan
 
@@ -297,7 +297,7 @@ def _key(
 ) -> str:
     """Hash everything but the plan that must be the same for a training to go on."""
     listed = [[[c.id, c.score] for c in link.candidates] for own in links for link in own]
-    read = [[s.mention.surface, s.mention.text, s.gold] for own in samples for s in own]
+    read = [[seen(s.mention), s.gold] for own in samples for s in own]
     made_of = [recipe.model_dump(mode="json"), listed, read, teacher]
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 

@@ -78,10 +78,9 @@ def train_run(
     torch.manual_seed(plan.seed)  # before the method draws its first weights
     method = registry.load("method", run.method).build(context, run.settings)
     method.start_training()
-    wanted = plan.negatives.generators
-    given = plan.negatives.given
-    pooled = load_generators(wanted, kb, context.store, context.text, given=given) if wanted else []
-    judges = load_generators(CHEAP, kb, context.store)
+    wanted, lists = plan.negatives.generators, plan.negatives.given
+    pooled = load_generators(wanted, kb, context.store, context.text, given=lists) if wanted else []
+    judges = load_generators(run.generators if "given" in run.generators else CHEAP, kb, context.store, given=lists)
     course = Course(method, kb, pooled, judges, train, valid, plan)
     found = train_loop(method, course, plan, folder, resume, cpu)
     if not found.main:
@@ -100,13 +99,29 @@ def train_run(
         }
     )
     write_run(made, folder, method.paper)
-    return finish(folder, kb, valid, problems, method.paper)
+    return finish(folder, kb, valid, problems, method.paper, lists)
 
 
-def finish(folder: Path, kb: KnowledgeBase, valid: Sequence[Labelled], problems: Problems | None, paper: str) -> Run:
-    """Fit weights of parts, confidence and NIL of the run as it is read back, and write it again."""
+def finish(
+    folder: Path,
+    kb: KnowledgeBase,
+    valid: Sequence[Labelled],
+    problems: Problems | None,
+    paper: str,
+    given: str | Path | None = None,
+) -> Run:
+    """Fit weights of parts, confidence and NIL of the run as it is read back, and write it again.
+
+    Args:
+        folder: Of the run.
+        kb: Over which knowledge base.
+        valid: Validation mentions with gold.
+        problems: Receives pictures that cannot be read.
+        paper: For the model card.
+        given: File of lists, for a run whose candidates are ``given``.
+    """
     began = time.perf_counter()
-    linker = assemble(read_run(folder), kb, problems=problems)
+    linker = assemble(read_run(folder), kb, given, problems)
     linker.method.warm(kb.view())
     encoded = time.perf_counter() - began
     found = fit(linker, valid)
