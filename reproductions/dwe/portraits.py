@@ -40,6 +40,7 @@ SYSTEMS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
     "regions": ("dlib", "dwe", {**REGIONS, "identity": "none"}),
     "regions and faces": ("dlib", "dwe", {**REGIONS, "faces": "faces?model=dlib", "identity": "none"}),
     "regions, faces, identity": ("dlib", "dwe", {**REGIONS, "faces": "faces?model=dlib", "identity": "index"}),
+    "regions, identity": ("dlib", "dwe", {**REGIONS, "identity": "index"}),
     "identity": ("dlib", "dwe", {**NOTHING, "identity": "index"}),
     "regions, faces, identity (hog)": ("hog", "dwe", {**REGIONS, "faces": "faces", "identity": "index"}),
     "identity, no shortcut": ("dlib", "dwe", {**NOTHING, "identity": "index", "shortcut": False}),

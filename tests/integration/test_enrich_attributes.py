@@ -130,6 +130,54 @@ def test_identity_is_asked_for_and_forgets(desk: Path) -> None:
     run(desk / "posts.jsonl", "--images", desk, "--kb", desk / "kb", "--identity", code=2)
 
 
+def test_what_is_seen_is_what_dwe_reads(desk: Path) -> None:
+    """From the rows to the vectors that DWE+ reads; a second run replaces its own words and nobody else's."""
+    from melink.features.load import load_text
+    from melink.features.store import FeatureStore
+    from melink.kb.store import KnowledgeBase
+    from melink.methods.base import Context
+    from melink.methods.dwe_inputs import Reader
+
+    age, seen = tiny("save_classifier")(desk / "age", ["0-39", "40-99"]), desk / "seen.jsonl"
+    common = ("--images", desk, "--kb", desk / "kb", "--regions", "none", "--threshold", "0.85", "-o", seen)
+    run(desk / "kb", "--identity", "--attribute", f"age={age}", "-o", desk / "kb.jsonl")
+    first = rows(desk / "kb.jsonl")[0]
+    assert first["picture"]["said"][0]["sentence"].startswith("Person 0, age: ") and "attributes" not in first
+    posts = rows(desk / "posts.jsonl")
+    posts[1]["attributes"] = {"identity": "Somebody; else", "mood": "calm"}
+    (desk / "posts.jsonl").write_text("\n".join(map(json.dumps, posts)))
+    run(desk / "posts.jsonl", *common, "--identity", "--attribute", f"age={age}", "--set", "nearest=1")
+    read = [each.mention for each in read_mentions(seen, desk, Problems())]
+    kb = KnowledgeBase.open(desk / "kb")
+    reader = Reader(Context(kb, FeatureStore(kb.features_dir), load_text("minilm")), "{text}", ["looks", "identities"])
+    items = reader.items(read)
+    assert items.counts("looks").tolist() == [2, 1, 0, 0] and items.counts("identities").tolist() == [2, 2, 0, 0]
+    assert sorted(read[0].attributes["identity"].split("; ")) == ["Person 0", "Person 2"]
+    assert re.fullmatch(r"Person [02], age: [-\d]+; Person [02], age: [-\d]+", read[0].attributes["face_attributes"])
+    assert read[1].attributes["identity"] == "Somebody; else" and read[1].attributes["mood"] == "calm"
+    run(seen, *common)
+    assert [row.get("attributes") or {} for row in rows(seen)] == [
+        {},
+        {"identity": "Somebody; else", "mood": "calm"},
+        {},
+        {},
+    ]
+
+
+def test_forgetting_reaches_entities_that_are_gone(desk: Path) -> None:
+    """Of deleted entities nothing is left, ids that never were are refused, and the encoder stays as it was chosen."""
+    run(desk / "kb", "--identity", "--faces", "faces?most=9")
+    assert json.loads((desk / "kb" / "faces.json").read_text())["encoder"] == "faces?most=9"
+    gone = CliRunner().invoke(app, ["kb", "delete", str(desk / "kb"), "Q1"])
+    assert gone.exit_code == 0 and "faces in 1 pictures that no entity has" in gone.stderr
+    assert "no entity Qtypo" in run(desk / "kb", "--forget", "Qtypo", code=2).stderr
+    run(desk / "kb", "--identity")
+    about = json.loads((desk / "kb" / "faces.json").read_text())
+    assert about["encoder"] == "faces?most=9" and about["forgotten"] == []
+    run(desk / "kb", "--identity", "--set", "faces=faces")
+    assert json.loads((desk / "kb" / "faces.json").read_text())["encoder"] == "faces"
+
+
 def test_attributes_and_a_closed_list(desk: Path, tmp_path: Path) -> None:
     save = tiny("save_classifier")
     age = save(tmp_path / "age", ["0-39", "40-99"])
@@ -139,7 +187,7 @@ def test_attributes_and_a_closed_list(desk: Path, tmp_path: Path) -> None:
     run(*common, "--attribute", f"age={age}", "--attribute", f"mood={mood}", "--names", names, "--set", "least=0.01")
     said = rows(desk / "seen.jsonl")[0]["picture"]["said"]
     assert len(said) == 2 and rows(desk / "seen.jsonl")[0]["picture"]["regions"] == []
-    assert re.fullmatch(r"age: (0-39|40-99), mood: (calm|cross)", said[0]["sentence"])
+    assert re.fullmatch(r"(Ann Lee|Bo Ray), age: (0-39|40-99), mood: (calm|cross)", said[0]["sentence"])
     assert 0.5 <= said[0]["attributes"]["age"][1] <= 1
     assert sorted(name for name, _ in said[0]["names"]) == ["Ann Lee", "Bo Ray"]
     word = said[0]["attributes"]["age"][0]

@@ -16,6 +16,7 @@ from scripted_server import Call, serving
 from typer.testing import CliRunner, Result
 
 from melink.cli.main import app
+from melink.enrich import dynamic
 from melink.evaluate.protocol import Protocol
 from melink.kb.store import KnowledgeBase
 from melink.kb.texts import Described, Texts
@@ -75,7 +76,7 @@ def test_static_texts_from_json_lines(kb: KnowledgeBase, tmp_path: Path) -> None
     found = stored(kb, "static")
     assert found["Q1"].text == "Ada Byron (1815–1852) was a mathematician. She wrote notes."
     about = found["Q1"].about
-    assert (about["source"], about["line"], about["by"], about["cleaner"]) == ("a.jsonl", 1, "id", 1)
+    assert (about["source"], about["line"], about["by"], about["cleaner"]) == ("a.jsonl", 1, "id", 2)
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", about["date"])
     again = summary(*words)
     assert (again["made"], again["unchanged"]) == (0, 2)
@@ -84,6 +85,38 @@ def test_static_texts_from_json_lines(kb: KnowledgeBase, tmp_path: Path) -> None
     assert KnowledgeBase.open(kb.path).content_hash() == before
     assert "2 unusable abstract" in run(*words).stderr
     assert run(*words, "--strict").exit_code == 2
+
+
+def test_the_surest_of_several_abstracts_counts(kb: KnowledgeBase, tmp_path: Path) -> None:
+    """An id before a title before a label, a text before none, wherever they stand; again, nothing changes."""
+    source = tmp_path / "a.tsv"
+    lines = ["Bo Lind\tA namesake who sang.", "Q2\tBo Lind was a painter.", "Bo Lind\tAnother namesake.",
+             "Q1\t{{stub}}", "Q1\tAda wrote notes.", "Q3\tCy was a pitcher.", "Q3\t{{stub}}"]  # fmt: skip
+    source.write_text("\n".join(lines) + "\n")
+    first = summary(kb.path, "static", "--abstracts", source)
+    expected = {"Q1": "Ada wrote notes.", "Q2": "Bo Lind was a painter.", "Q3": "Cy was a pitcher."}
+    assert {id: row.text for id, row in stored(kb, "static").items()} == expected
+    assert (first["made"], first["matched"], first["without"]) == (3, {"id": 3}, {"no abstract": 3})
+    again = summary(kb.path, "static", "--abstracts", source)
+    assert {id: row.text for id, row in stored(kb, "static").items()} == expected
+    assert (again["made"], again["unchanged"]) == (0, 3)
+
+
+def test_ids_of_pages_fall_back_on_titles(kb: KnowledgeBase, tmp_path: Path) -> None:
+    source = tmp_path / "a.jsonl"
+    rows = [
+        {
+            "id": "12",
+            "url": "https://en.wikipedia.org/wiki?curid=12",
+            "title": "Di Ray (singer)",
+            "text": "Di Ray sings.",
+        },
+        {"id": 13, "title": "Bo Lind", "text": "Bo Lind was a painter."},
+        {"qid": "Q99", "title": "Cy Young", "text": "Another Cy Young was a judge."},
+    ]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert summary(kb.path, "static", "--abstracts", source)["matched"] == {"title": 1, "label": 1}
+    assert set(stored(kb, "static")) == {"Q2", "Q4"}, "an id of Wikidata is an entity's, here or not"
 
 
 @pytest.mark.parametrize("pack", [None, "gz", "bz2"])
@@ -129,6 +162,7 @@ def test_static_texts_from_two_columns_and_bad_calls(kb: KnowledgeBase, tmp_path
         (("dynamic", "--abstracts", source), "--abstracts"),
         (("static", "--abstracts", tmp_path / "a.pdf"), "unknown kind"),
         (("static", "--abstracts", tmp_path / "none.jsonl"), "check the path"),
+        (("static", "--abstracts", source, "--ids", tmp_path / "none.txt"), "none.txt"),
     ):
         failed = run(kb.path, *words)
         assert failed.exit_code == 2 and said in failed.stderr, failed.output
@@ -166,7 +200,7 @@ def test_the_dialogue_has_a_second_turn_only_where_the_first_admits_ignorance(kb
     assert found["Q1"].text == "Ada Byron (1915–1952) was an English mathematician."
     assert found["Q2"].text == "Bo Lind was a painter." and found["Q3"].text == ""
     about = found["Q2"].about
-    assert (about["model"], about["turns"], about["outcome"], about["prompt"]) == ("m", 2, "told", 1)
+    assert (about["model"], about["turns"], about["outcome"], about["prompt"]) == ("m", 2, "told", 2)
     assert [found[id].about["outcome"] for id in ("Q1", "Q3")] == ["known", "unknown"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", about["date"])
     assert first["check"]["kinds"] == {"birth year": 1, "death year": 1}
@@ -191,7 +225,9 @@ def test_failures_and_budgets_leave_entities_for_the_next_run(kb: KnowledgeBase)
 
     with serving(moody) as server:
         words = (kb.path, "dynamic", "--llm-url", server.url, "--set", "concurrency=1")
-        assert summary(*words, "--limit", 1)["without"] == {"refused": 1, "not asked": 5}
+        failed = run(*words, "--limit", 1, "--json")
+        assert failed.exit_code == 1 and "no request was answered" in failed.stderr
+        assert json.loads(failed.stdout)["without"] == {"refused": 1, "not asked": 5}
         assert summary(*words, "--max-requests", 0)["without"] == {"budget": 6}
         server.act = introduce
         found = summary(*words)
@@ -199,6 +235,14 @@ def test_failures_and_budgets_leave_entities_for_the_next_run(kb: KnowledgeBase)
         asked = len(server.calls)
         kb.upsert([Entity("Q3", "Cy Young", description="pitcher of the Spiders", attributes="Sex: male.")])
         assert summary(*words)["llm"]["requests"] == len(server.calls) - asked == 2  # its description has changed
+
+
+def test_a_server_that_is_not_there_is_said_at_once(kb: KnowledgeBase) -> None:
+    with serving(introduce) as server:
+        url = server.url
+    gone = run(kb.path, "dynamic", "--llm-url", url, "--limit", 1, "--set", "retries=0")
+    assert gone.exit_code == 1 and gone.stderr.startswith(f"{url}: connection refused")
+    assert "1 connection" in gone.stderr and "no request was answered" in gone.stderr
 
 
 def test_hostile_descriptions_and_answers_stay_lines_of_data(make_kb: Callable[..., KnowledgeBase]) -> None:
@@ -275,14 +319,17 @@ def test_methods_read_the_text_that_is_chosen(demo_copy: KnowledgeBase, demo_men
 
 
 @pytest.mark.slow
-def test_a_real_small_model_holds_the_dialogue(language_model: str, kb: KnowledgeBase, tmp_path: Path) -> None:
+def test_a_real_small_model_holds_the_dialogue(
+    language_model: str, kb: KnowledgeBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It proves the way, not the wit: each entity has an outcome, both turns are understood, a second run is free."""
     ids = tmp_path / "ids.txt"
     ids.write_text("Q1 Q2")
     words = (kb.path, "dynamic", "--llm-url", language_model, "--llm-model", "smollm2", "--ids", ids)
     words += ("--set", "answer_tokens=60", "--set", "timeout=300", "--set", "concurrency=1", "--set", "identity=here")
+    monkeypatch.setattr(dynamic, "admits", lambda answer: True)  # whatever it says: each needs a second turn
     first = summary(*words)
-    assert sum(first["turns"].values()) == 2 and first["llm"]["failures"] == {}
+    assert first["turns"] == {"2": 2} and first["llm"]["failures"] == {}
     found = stored(kb, "dynamic")
     assert all(
         row.about["model"] == "smollm2" and row.about["outcome"] in ("known", "told", "unknown")

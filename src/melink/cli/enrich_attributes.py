@@ -96,11 +96,14 @@ def attributes(
     base = KnowledgeBase.open(folder) if folder is not None else None
     if base is not None and (forget or identity_off):
         gone = turn_off(base) if identity_off else forget_entities(base, forget or ())
+        absent = [] if identity_off else [id for id in forget or () if base.view().row(id) is None]
+        if absent:
+            err.print(f"no entity any more, forgotten all the same: {', '.join(absent)}", style="yellow", markup=False)
         err.print(f"deleted what was computed of faces in {gone:,} pictures")
         return write_json({"deleted": gone}) if json else None
     chosen = {"regions": regions, "faces": faces, "names": names, "threshold": threshold}
-    settings = _settings(config, chosen, attribute, set_)
-    index = _index(base, own, settings, identity, problems)
+    settings, encoder = _settings(config, chosen, attribute, set_)
+    index = _index(base, own, encoder, identity, problems)
     rows = [] if own else _rows(target, images, problems)
     work = _work(base, rows if not own else None, settings, index, output or html, problems)
     if output is not None:
@@ -121,7 +124,8 @@ Work = tuple[list[tuple[dict[str, Any], str, "Seen"]], int]
 
 def _settings(
     config: Path | None, given: dict[str, Any], attribute: list[str] | None, overrides: list[str] | None
-) -> PictureSettings:
+) -> tuple[PictureSettings, str | None]:
+    """Return the settings, and the encoder of faces if somebody named one."""
     from melink.config import load_over
     from melink.enrich.attributes import PictureSettings
     from melink.errors import InputError
@@ -133,22 +137,25 @@ def _settings(
             raise InputError(f"--attribute {each!r}", "write NAME=CLASSIFIER, such as age=./age-classifier")
         values.setdefault("attributes", {})[name] = {"model": model}
     settings = load_over(PictureSettings(), config, values, overrides or ())
+    named = load_over(PictureSettings(faces=None), config, values, overrides or ()).faces
     off = {name: None for name in ("regions", "faces") if getattr(settings, name) == "none"}
-    return settings.model_copy(update=off)
+    return settings.model_copy(update=off), None if named == "none" else named
 
 
 def _index(
-    kb: KnowledgeBase | None, own: bool, settings: PictureSettings, wanted: bool, problems: Problems
+    kb: KnowledgeBase | None, own: bool, encoder: str | None, wanted: bool, problems: Problems
 ) -> FaceIndex | None:
     from melink.errors import InputError
-    from melink.features.face_index import FaceIndex, turn_on
+    from melink.features.face_index import FaceIndex, collect, turn_on
 
     if not wanted:
         return None
     if kb is None:
         raise InputError("--identity needs a knowledge base whose faces are known", "name it with --kb")
     if own:
-        turn_on(kb, settings.faces or "faces")
+        turn_on(kb, encoder)
+        if gone := collect(kb):
+            err.print(f"deleted what was computed of faces in {gone:,} pictures that no entity has")
     return FaceIndex.open(kb, problems=problems)
 
 
@@ -173,6 +180,7 @@ def _work(
 
     owners: list[tuple[dict[str, Any], str]] = []
     paths: list[str | None] = []
+    people: list[str] = []
     if rows is not None:
         owners = [(row.fields, f"{row.mention.surface}: {row.mention.text}") for row in rows]
         paths = [row.mention.image for row in rows]
@@ -181,11 +189,12 @@ def _work(
         for id, label, own in zip(view.ids, view.labels, view.column("images"), strict=True):
             owners += [({"id": id, "label": label, "image": path}, f"{label} ({id})") for path in own]
             paths += own
+            people += [label] * len(own)
     with TemporaryDirectory(prefix="melink-features-") as scratch:
         folder = (
             kb.features_dir if kb is not None else beside.with_name(f"{beside.name}.features") if beside else scratch
         )
-        seen, looked = PictureReader(settings, index).read(FeatureStore(folder), paths, problems)
+        seen, looked = PictureReader(settings, index).read(FeatureStore(folder), paths, problems, people)
     return [(*owner, each) for owner, each in zip(owners, seen, strict=True)], looked
 
 
@@ -196,13 +205,15 @@ def _write(output: Path, work: Work, rows: list[Row], source: str, images: Path 
     import orjson
 
     from melink.datasets.files import replacing
+    from melink.enrich.attributes import said_of
     from melink.enrich.rows import placed
 
     folder = Path() if str(output) == "-" else output.parent
     fields = [placed(row, source, images, folder) for row in rows] if rows else [owner for owner, _, _ in work[0]]
     with nullcontext(sys.stdout.buffer) if str(output) == "-" else replacing(output) as out:
         for own, (_, _, seen) in zip(fields, work[0], strict=True):
-            out.write(orjson.dumps({**own, "picture": seen.row()}, option=orjson.OPT_APPEND_NEWLINE))
+            row = said_of(seen, own) if rows else {**own, "picture": seen.row()}
+            out.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
 
 
 def _page(html: Path, work: Work, sums: dict[str, int], show: int, index: FaceIndex | None) -> None:

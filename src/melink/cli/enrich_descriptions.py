@@ -102,7 +102,7 @@ def descriptions(
         raise InputError(f"{kind} with{'' if abstracts else 'out'} --abstracts", "static texts need it, no others do")
     problems, store = Problems(strict=strict), KnowledgeBase.open(kb)
     summary: dict[str, Any] = {"kind": kind}
-    only = None if ids is None else ids.read_text(encoding="utf-8").split()
+    only = None if ids is None else _listed(ids)
     if not check and abstracts is not None:
         summary |= _static(store, abstracts, same_as, language, longest, only, problems, lacking)
     elif not check:
@@ -115,6 +115,18 @@ def descriptions(
     if json:
         write_json(summary)
     report(problems)
+    if "llm" in summary and _unheard(summary["llm"]):
+        err.print("no request was answered", style="bold red")
+        raise typer.Exit(1)
+
+
+def _listed(ids: Path) -> list[str]:
+    from melink.errors import InputError
+
+    try:
+        return ids.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{ids}: {error}", "name a text file of ids, one a line") from error
 
 
 def _static(
@@ -146,10 +158,34 @@ def _dynamic(
     from melink.enrich.dynamic import Introductions
     from melink.rerank.llm import LanguageModel
 
+    if not settings.offline:
+        _knock(settings.url)
     with LanguageModel(settings, cache or kb.path / ANSWERS) as model:
         made = make_dynamic(kb, Introductions(model, longest), only, limit)
         err.print(str(model.tally))
         return {**_tell(made, lacking), "llm": model.tally.to_dict()}
+
+
+def _knock(url: str) -> None:
+    """Say at once when nobody listens at an address; requests are tried again for a while all the same."""
+    import contextlib
+    import socket
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    address = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+    with contextlib.suppress(OSError):  # whatever else is wrong, the requests will tell
+        try:
+            socket.create_connection(address, timeout=2).close()
+        except ConnectionRefusedError:
+            err.print(f"{url}: connection refused; is the server running? Trying again for a while", style="yellow")
+
+
+def _unheard(tally: dict[str, Any]) -> bool:
+    """Return whether requests were sent and none was answered, by the server or from the cache."""
+    from melink.rerank.answer import NOT_ASKED
+
+    return not tally["answered"] and not tally["cached"] and bool(set(tally["failures"]) - NOT_ASKED)
 
 
 def _settings(config: Path | None, given: dict[str, Any], overrides: list[str] | None) -> LLMSettings:

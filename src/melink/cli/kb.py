@@ -95,14 +95,18 @@ def add(
 @app.command()
 @verb
 def delete(kb: Store, ids: Annotated[list[str], typer.Argument(metavar="ID…", help="Ids to remove.")]) -> None:
-    """Remove entities by id.
+    """Remove entities by id; where faces are indexed, what was computed of theirs too.
 
     Example: melink kb delete people Q42 Q1339
     """
+    from melink.features.face_index import collect
     from melink.kb.store import KnowledgeBase
 
-    gone = KnowledgeBase.open(kb).delete(ids)
+    store = KnowledgeBase.open(kb)
+    gone = store.delete(ids)
     err.print(f"{gone} removed" + (f", {len(set(ids)) - gone} were not there" if gone < len(set(ids)) else ""))
+    if faces := collect(store):
+        err.print(f"deleted what was computed of faces in {faces:,} pictures that no entity has")
 
 
 @app.command()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
@@ -29,6 +29,8 @@ _RESOURCE: Final = re.compile(r"<([^<>\s]{1,2000})>\s+<([^<>\s]{1,500})>\s+<([^<
 _ABSTRACTS: Final = ("/abstract", "#comment", "/description", "#abstract")
 _SAME: Final = ("#sameAs", "/sameAs")
 _WIKIDATA: Final = re.compile(r"https?://(?:www\.)?wikidata\.(?:org|dbpedia\.org)/(?:entity|wiki|resource)/(Q[1-9]\d*)")
+_ITEM: Final = re.compile(r"Q[1-9]\d*")
+"""Such an id is an entity's; another one may be a page's, as in what WikiExtractor writes."""
 _ARTICLE: Final = re.compile(
     r"https?://(?:[a-z-]+\.)?(?:dbpedia\.org/(?:resource|page)|(?:m\.)?wikipedia\.org/wiki)/(.+)"
 )
@@ -45,12 +47,14 @@ class Abstract:
         text: As the file has it.
         titled: The key is a title rather than an id.
         line: Where it stands.
+        title: Beside an id that may be that of a page rather than of an entity.
     """
 
     key: str
     text: str
     titled: bool
     line: int
+    title: str = ""
 
 
 def read_abstracts(
@@ -58,7 +62,7 @@ def read_abstracts(
 ) -> Iterator[Abstract]:
     """Yield the texts of a file in its order.
 
-    ``.jsonl``: an id (``id``, ``qid``) or a title (``title``, ``label``), and the text (``text``, ``abstract``,
+    ``.jsonl``: an id (``id``, ``qid``), a title (``title``, ``label``) or both, and the text (``text``, ``abstract``,
     ``extract``). ``.tsv``: key, text. ``.ttl``, ``.nt``: DBpedia's abstracts, a triple a line. All may be packed.
 
     Args:
@@ -113,7 +117,8 @@ def _json(line: Line) -> Abstract | None:
     title = _first(row, _TITLES)
     if not key and not title:
         raise ValueError("no id and no title")
-    return _made(key or title, _first(row, _TEXTS), not key, line.number)
+    made = _made(key or title, _first(row, _TEXTS), not key, line.number)
+    return replace(made, title=title_of(title)) if key and title and not _ITEM.fullmatch(made.key) else made
 
 
 def _first(row: dict[str, Any], names: tuple[str, ...]) -> str:
@@ -158,7 +163,7 @@ def _as_id(found: Abstract, known: dict[str, str]) -> Abstract:
     title = title_of(found.key) if found.titled else found.key
     if found.titled and title in known:
         return Abstract(known[title], found.text, False, found.line)
-    return Abstract(title, found.text, found.titled, found.line)
+    return replace(found, key=title, title=known.get(found.title, found.title))
 
 
 def title_of(key: str) -> str:

@@ -34,6 +34,7 @@ _ADMISSIONS: Final = tuple(
         rf"{_I} {_NOT}{_DO}",
         rf"{_I} (?:unfortunately |currently )?not (?:\w+ )?(?:familiar|aware|sure|certain|able|acquainted)\b",
         rf"{_I} (?:no|little|limited|insufficient) (?:\w+ ){{0,2}}{_FACTS}",
+        r"\b(?:i|we)(?:['’]ve)? (?:\w+ ){1,2}no (?:idea|clue)\b|\b(?:i|we)['’]ve no (?:idea|clue)\b",
         r"\b(?:i['’]?m|i am|we are) (?:very |so |truly |really )?sorry\b",
         r"\b(?:i|my) apologi[sz]e?s?\b|\bmy apologies\b|\bi(?:['’]d| would) (?:need|require) (?:more|additional)\b",
         r"\bas an? (?:ai|artificial intelligence|large language|language)\b",
@@ -41,6 +42,8 @@ _ADMISSIONS: Final = tuple(
         r"\bmy (?:knowledge|training) (?:data|cutoff|cut-off|base)\b",
         rf"\bthere(?:['’]s| is| are| seems? to be| appears? to be) (?:currently )?{_LACK} (?:\w+ ){{0,4}}{_FACTS}"
         r"(?: \w+){0,4} (?:available|about|on|regarding|for|concerning)\b",
+        rf"\bthere(?:['’]s| is| are) (?:\w+ ){{0,2}}(?:limited|little) (?:\w+ ){{0,3}}"
+        rf"(?:available {_FACTS}|{_FACTS}(?: \w+)? available)\b(?! (?:\w+ )?(?:his|her|its|their)\b)",
         rf"\bno (?:\w+ ){{0,3}}{_FACTS} (?:is|are|was|were|can be) (?:\w+ )?(?:available|found|known|given|provided)\b",
         rf"\b(?:could|can|would) you (?:please |kindly )?{_HELP}|\bplease {_HELP}",
         r"\bwithout (?:more|further|additional|any) (?:\w+ )?(?:context|information|details)\b",

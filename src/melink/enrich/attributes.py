@@ -2,7 +2,8 @@
 
     regions       what a detector sees (melink.features.regions)
     faces         where faces are (melink.features.faces)
-    attributes    what classifiers say of each face, as a sentence: ``gender: woman, age: 40-49``; off by default
+    attributes    what classifiers say of each face, as a sentence: ``Ann Lee, gender: woman, age: 40-49``, without the
+                  name where nobody is recognised; off by default
     identity      entities of the knowledge base that a face resembles, or the names of a closed list; off by default
 
 Everything is computed once: the feature store keeps it.
@@ -11,7 +12,7 @@ Everything is computed once: the feature store keeps it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +21,7 @@ from pydantic import Field
 
 from melink.config import Config
 from melink.errors import ConfigError, Problems
+from melink.features.detect import overlaps
 from melink.features.face_index import FaceIndex, Resemblance, face_encoder
 from melink.features.face_labels import FaceLabels
 from melink.features.load import load_image
@@ -28,6 +30,10 @@ from melink.features.parts import PartEncoder
 from melink.features.store import FeatureStore
 
 IDENTITY: Final = "identity"
+SENTENCES: Final = {"face_attributes": "sentences", IDENTITY: "identities"}
+"""Attribute of a mention that methods read → what of a picture it says."""
+_SAME: Final = 0.5
+"""Intersection over union from which the boxes of two detectors are one face."""
 
 
 class AttributeSettings(Config):
@@ -76,16 +82,19 @@ class Said:
         place: Where it is.
         attributes: Attribute → word and its probability.
         names: Names of a closed list, each with its probability.
+        name: Whose face it is said to be; empty when nobody says.
     """
 
     place: Part
     attributes: Mapping[str, tuple[str, float]] = field(default_factory=dict)
     names: tuple[tuple[str, float], ...] = ()
+    name: str = ""
 
     @property
     def sentence(self) -> str:
-        """The attributes as the text that an encoder reads; empty when nothing is said."""
-        return ", ".join(f"{attribute}: {word}" for attribute, (word, _) in self.attributes.items())
+        """Name and attributes as the text that an encoder reads; empty when no attribute is said."""
+        said = ", ".join(f"{attribute}: {word}" for attribute, (word, _) in self.attributes.items())
+        return f"{self.name}, {said}" if self.name and said else said
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +178,11 @@ class PictureReader:
         self._labels = FaceLabels(models, settings.detector) if models else None
 
     def read(
-        self, store: FeatureStore, items: Sequence[str | None], problems: Problems | None = None
+        self,
+        store: FeatureStore,
+        items: Sequence[str | None],
+        problems: Problems | None = None,
+        people: Sequence[str] = (),
     ) -> tuple[list[Seen], int]:
         """Return what is seen in each picture, and how many pictures had to be looked at for it.
 
@@ -177,6 +190,7 @@ class PictureReader:
             store: Where features are kept.
             items: Paths; None is absent.
             problems: Receives each picture that cannot be read, once.
+            people: Whose picture each is, where that is known: the name of the only face in it.
         """
         tables: list[PartTable | None] = []
         for encoder in (self._regions, self._faces, self._labels):
@@ -189,16 +203,11 @@ class PictureReader:
         whose = [[tuple(each) for each in own] for own in self._whose(faces)] if faces else [[]] * count
         places = faces.places() if faces else [[]] * count
         said = self._said(labels) if labels else [()] * count
-        seen = [
-            Seen(
-                path,
-                bool(there[row]),
-                tuple(every[row]),
-                tuple(Face(place, known) for place, known in zip(places[row], whose[row], strict=True)),
-                said[row],
-            )
-            for row, path in enumerate(items)
-        ]
+        seen = []
+        for row, path in enumerate(items):
+            known = tuple(Face(place, own) for place, own in zip(places[row], whose[row], strict=True))
+            named = _named(said[row], known, people[row] if people else "")
+            seen.append(Seen(path, bool(there[row]), tuple(every[row]), known, named))
         return seen, max((table.encoded for table in tables if table is not None), default=0)
 
     def _whose(self, faces: PartTable) -> list[list[list[Resemblance]]]:
@@ -229,6 +238,28 @@ class PictureReader:
         return Said(place, found, tuple(sorted(names, key=lambda pair: -pair[1])))
 
 
+def said_of(seen: Seen, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of mentions with what is seen in its picture, and with that in words where methods read it.
+
+    The words are ``attributes.face_attributes`` and ``attributes.identity``, a face each between semicolons. What
+    somebody else wrote there stays; what an earlier run wrote (``picture.wrote``) is replaced.
+
+    Args:
+        seen: What is seen.
+        row: The fields.
+    """
+    before, given = row.get("picture"), row.get("attributes")
+    wrote = before.get("wrote") if isinstance(before, dict) else None
+    own = wrote if isinstance(wrote, dict) else {}
+    kept = {k: v for k, v in given.items() if k not in own or own[k] != v} if isinstance(given, dict) else {}
+    words = {key: "; ".join(text.replace(";", ",") for text in getattr(seen, what)) for key, what in SENTENCES.items()}
+    new = {key: text for key, text in words.items() if text and key not in kept}
+    made = {**row, "picture": {**seen.row(), "wrote": new}}
+    if kept or new or given is not None:
+        made["attributes"] = {**kept, **new} if isinstance(given, dict | None) else given
+    return made
+
+
 def counted(seen: Iterable[Seen]) -> dict[str, int]:
     """Return sums for a report."""
     every = list(seen)
@@ -242,6 +273,20 @@ def counted(seen: Iterable[Seen]) -> dict[str, int]:
         "resembling": sum(any(face.resembles for face in each.faces) for each in every),
         "with_sentences": sum(bool(each.sentences) for each in every),
     }
+
+
+def _named(said: Sequence[Said], faces: Sequence[Face], person: str) -> tuple[Said, ...]:
+    """Give faces a name: from the closed list, else whom the face there resembles most, else whose picture it is."""
+    named = []
+    for each in said:
+        there = [
+            face.resembles[0].label
+            for face in faces
+            if face.resembles and overlaps(np.array([face.place.box]), np.array([each.place.box]))[0, 0] > _SAME
+        ]
+        alone = [person] if person and len(said) == 1 else []
+        named.append(replace(each, name=next(iter((*(name for name, _ in each.names), *there, *alone)), "")))
+    return tuple(named)
 
 
 def _parts(spec: str | None) -> PartEncoder | None:

@@ -20,6 +20,12 @@ _MOST: Final = 12
 _YEAR: Final = re.compile(
     r"\b(c\.|ca\.|circa|about|around|before|after)?\s*(\d{3,4})(?!\d|s\b|°)\s*(BCE?\b)?", re.IGNORECASE
 )
+_MONTHS: Final = "January|February|March|April|May|June|July|August|September|October|November|December"
+_OR: Final = re.compile(
+    rf"\s*(?:/|\b(?:or|and)\b)\s*(?:(?:\d{{1,2}} )?(?:{_MONTHS})\s+(?:\d{{1,2}},\s*)?)?{_YEAR.pattern}|/(\d\d)\b",
+    re.IGNORECASE,
+)
+"""Another year that may be meant: "1948 or 1950", "1948/49"."""
 _SPAN: Final = re.compile(
     r"([^()]{0,80}?\b\d{3,4}(?:\s*BCE?)?)[^()\d–—-]{0,40}?\s*[–—-]\s*([^()]{0,60}?\b\d{3,4}(?:\s*BCE?)?)\b"
 )
@@ -32,7 +38,6 @@ _OTHERS: Final = re.compile(
     r"|widow|partner|colleague|friend|siblings?)\b",
     re.IGNORECASE,
 )
-_MONTHS: Final = "January|February|March|April|May|June|July|August|September|October|November|December"
 _BEHIND: Final = (
     "to|on|where|and (?:raised|grew|moved|educated|brought|lived|studied|is|was|has)|as|into|the (?:son|daughter|eldest"
     "|youngest|second|third)|during|when|after|before|while|who|which|with|by|from|at the age|aged|he|she|they|in \\d"
@@ -65,7 +70,7 @@ class Claim:
 
     Attributes:
         kind: What about.
-        values: Years, parts of a place's name (narrowest first), countries, or occupations.
+        values: Years of which one is meant, parts of a place's name (narrowest first), countries, or occupations.
         sentence: Where it is said.
         vague: A year with "about" or the like.
     """
@@ -93,11 +98,21 @@ def claims(text: str, names: Sequence[str]) -> list[Claim]:
 
 def year(text: str) -> tuple[int, bool] | None:
     """Return the first year in a text, negative before our era, and whether it is only about right."""
+    found = years(text)
+    return None if found is None else (found[0][0], found[1])
+
+
+def years(text: str) -> tuple[tuple[int, ...], bool] | None:
+    """Return the first year in a text and those that may be meant instead, and whether they are only about right."""
     match = _YEAR.search(text)
     if match is None:
         return None
-    number = int(match[2])
-    return (-number if match[3] else number), match[1] is not None
+    found, vague, before = [int(match[2])], match[1] is not None, match[3] is not None
+    while other := _OR.match(text, match.end()):
+        found.append(int(other[2] or f"{found[-1] // 100}{other[4]}"))
+        vague, before = vague or other[1] is not None, before or other[3] is not None
+        match = other
+    return tuple(-number if before else number for number in dict.fromkeys(found)), vague
 
 
 def _opening(sentence: str) -> Iterator[Claim]:
@@ -131,15 +146,15 @@ def _dates(bracket: str, sentence: str) -> Iterator[Claim]:
     if _OTHERS.search(bracket) or re.search(r"\b(?:reign\w*|r\.|fl\.|active|in office|served|ruled)\b", bracket):
         return
     if span := _SPAN.search(bracket):
-        first, second = year(span[1]), year(span[2])
+        first, second = years(span[1]), years(bracket[span.start(2) :])
         if first and second:
-            both = (-abs(first[0]), second[0]) if second[0] < 0 else (first[0], second[0])
-            yield Claim("birth year", (str(both[0]),), sentence, first[1])
-            yield Claim("death year", (str(both[1]),), sentence, second[1])
+            born = tuple(-abs(number) for number in first[0]) if second[0][0] < 0 else first[0]
+            yield Claim("birth year", tuple(map(str, born)), sentence, first[1])
+            yield Claim("death year", tuple(map(str, second[0])), sentence, second[1])
         return
     for kind, pattern in _VERBS:
-        if (verb := pattern.search(bracket)) and (found := year(bracket[verb.end() :])):
-            yield Claim(kind, (str(found[0]),), sentence, found[1])
+        if (verb := pattern.search(bracket)) and (found := years(bracket[verb.end() :])):
+            yield Claim(kind, tuple(map(str, found[0])), sentence, found[1])
 
 
 def _life(sentence: str, own: frozenset[str]) -> Iterator[Claim]:
@@ -149,8 +164,8 @@ def _life(sentence: str, own: frozenset[str]) -> Iterator[Claim]:
         if verb is None or not _about(sentence, verb.start(), own):
             continue
         said = re.split(r"[;(]|,? (?:was|is|were|who)\b|\bdied\b|\bborn\b", sentence[verb.end() : verb.end() + 160])[0]
-        if found := year(said[:90]):
-            yield Claim(kind, (str(found[0]),), sentence, found[1])
+        if found := years(said[:90]):
+            yield Claim(kind, tuple(map(str, found[0])), sentence, found[1])
         if where := _PLACE.search(said):
             parts = tuple(part.strip(" .") for part in where[1].split(",") if part.strip(" ."))
             if parts and len(parts[0].split()) <= 6:

@@ -97,7 +97,7 @@ class Checker:
 
     def _against(self, claim: Claim, facts: Sequence[str], known: Mapping[Kind, Sequence[str]]) -> bool:
         if claim.kind in ("birth year", "death year"):
-            return _other_year(int(claim.values[0]), claim.vague, facts)
+            return all(_other_year(int(value), claim.vague, facts) for value in claim.values)
         if claim.kind == "occupation":
             said, own = _all(map(trades, claim.values)), [trades(fact) for fact in facts]
             return bool(said) and all(own) and not said & _all(own)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from melink import progress
 from melink.enrich import static
@@ -24,6 +24,8 @@ from melink.rerank.answer import Answer
 ANSWERS: Final = "answers.sqlite"
 """File in the folder of the knowledge base that keeps a language model's answers."""
 _TOGETHER: Final = 2_000
+_BY: Final = ("id", "title", "label")
+"""What an abstract may be found by, surest first."""
 ASKED_TOGETHER: Final = 64
 """Entities asked about before what was said is written down; answers are kept one by one (docs/language-models.md)."""
 
@@ -71,7 +73,8 @@ def make_static(
     """Give entities the first paragraphs of a file of abstracts, cleaned, as their static text.
 
     An abstract belongs to the entity with its id; else to the one whose ``wikipedia_title`` is its title; else to the
-    only one whose label is. The first abstract of an entity counts. Texts of entities that the file lacks stay.
+    only one whose label is. Of several with a text that found by id counts before one by title and one by label, else
+    the first. Texts of entities that the file lacks stay.
 
     Args:
         kb: The knowledge base.
@@ -90,40 +93,57 @@ def make_static(
     wanted = _wanted(view, only)
     keys, done = _Keys(view), Made(entities=len(wanted))
     now, there = list(states(view)), {row.id: row for row in texts.rows()}
-    found: dict[int, str] = {}
+    found: dict[int, _Found] = {}
     waiting: list[Described] = []
     pairs = read_same(same, problems) if same is not None else None
     today = datetime.now(UTC).date().isoformat()
     for abstract in progress.track(read_abstracts(abstracts, problems, language, pairs), f"reading {abstracts.name}"):
         row, by = keys.row(abstract)
-        if row is None or row not in wanted or row in found:
+        if row is None or row not in wanted:
+            continue
+        last, id = found.get(row), view.ids[row]
+        if last is not None and last.text and _BY.index(last.by) <= _BY.index(by):
             continue
         made_from = _hash(static.VERSION, longest, abstract.text)
-        id, before = view.ids[row], there.get(view.ids[row])
-        found[row] = by
-        done.matched[by] += 1
+        before = there.get(id)
         if before is not None and (before.entity, before.made_from) == (now[row], made_from):
-            text, done.unchanged = before.text, done.unchanged + bool(before.text)
+            described, new = before, False
         else:
-            text = static.clean(abstract.text, longest)
-            about = {
-                "source": abstracts.name,
-                "line": abstract.line,
-                "by": by,
-                "date": today,
-                "cleaner": static.VERSION,
-            }
-            waiting.append(Described(id, text, now[row], made_from, about))
-            done.made += bool(text)
-        if not text:
-            done.lacking("nothing left", id)
+            about: dict[str, Any] = {"source": abstracts.name, "line": abstract.line, "by": by, "date": today}
+            about["cleaner"] = static.VERSION
+            described, new = Described(id, static.clean(abstract.text, longest), now[row], made_from, about), True
+        if last is not None and not described.text:
+            continue
+        if new or (last is not None and last.new):  # what a lesser abstract made meanwhile is to be replaced
+            waiting.append(described)
+        found[row] = _Found(by, bool(described.text), new)
         if len(waiting) >= _TOGETHER:
             texts.put(waiting)
             waiting.clear()
     texts.put(waiting)
-    for row in sorted(wanted - found.keys()):
-        done.lacking("no abstract", view.ids[row])
+    _sum_up(done, view, sorted(wanted), found)
     return done
+
+
+class _Found(NamedTuple):
+    """What is known of an entity's abstract: what it was found by, whether a text is left of it, and a new one."""
+
+    by: str
+    text: bool
+    new: bool
+
+
+def _sum_up(done: Made, view: EntityView, wanted: Sequence[int], found: Mapping[int, _Found]) -> None:
+    for row in wanted:
+        own = found.get(row)
+        if own is None:
+            done.lacking("no abstract", view.ids[row])
+            continue
+        done.matched[own.by] += 1
+        done.made += own.text and own.new
+        done.unchanged += own.text and not own.new
+        if not own.text:
+            done.lacking("nothing left", view.ids[row])
 
 
 def make_dynamic(
@@ -207,12 +227,14 @@ class _Keys:
 
     def row(self, abstract: Abstract) -> tuple[int | None, str]:
         """Return the row of the entity and what it was found by."""
-        if (row := self._view.row(abstract.key)) is not None or not abstract.titled:
-            return row, "id"
+        title = abstract.key if abstract.titled else abstract.title
+        for id in (abstract.key, title):
+            if (row := self._view.row(id)) is not None:
+                return row, "id"
         titles = self._of_titles()
-        if abstract.key in titles:
-            return titles[abstract.key], "title"
-        return self._labels.get(abstract.key), "label"
+        if title in titles:
+            return titles[title], "title"
+        return self._labels.get(title), "label"
 
     def _of_titles(self) -> dict[str, int]:
         if not self._titles:

@@ -26,8 +26,8 @@ from melink.rerank.llm import LanguageModel, Request
 from melink.rerank.prompt import plain
 from melink.rerank.reading import without_thoughts
 
-VERSION: Final = 1
-"""Of the wording: noted with every text."""
+VERSION: Final = 2
+"""Of the wording and of how answers are read: noted with every text; another one reads every answer anew."""
 ANSWER_TOKENS: Final = 300
 _QUOTED: Final = 1_500
 _SYSTEM: Final = """\

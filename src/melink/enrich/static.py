@@ -15,7 +15,7 @@ from melink.enrich.sentences import limited, sentences
 from melink.enrich.spoken import without_sounds
 from melink.rerank.prompt import plain
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the cleaner: another one makes every text anew."""
 PARAGRAPHS: Final = 2
 LONGEST: Final = 600
@@ -47,7 +47,8 @@ _COORDINATES: Final = re.compile(
 )
 _HATNOTE: Final = re.compile(
     r"for (?:other|the|an?|another)\b.{0,200}?,? see\b|for [^.]{1,120}, see\b|(?:main|further|see) (?:article|infor"
-    r"mation|also)s?\b:?|this (?:article|page|list|section|biography) (?:is a|needs|contains|does not|has|may|relies)"
+    r"mation|also)s?\b(?! (?:is|was|are|were) an?\b):?"
+    r"|this (?:article|page|list|section|biography) (?:is a|needs|contains|does not|has|may|relies)"
     r"|not to be confused with|[\"“][^\"”]{1,80}[\"”] (?:and [\"“][^\"”]{1,80}[\"”] )?redirects? here"
     r"|[^.]{1,80} redirects? here\b|from wikipedia, the free encyclopedia|jump to|coordinates:|the native form of this"
     r"|you can help|please (?:help|improve)|learn how and when",
@@ -55,6 +56,8 @@ _HATNOTE: Final = re.compile(
 )
 _NAMED: Final = re.compile(r"In this [^.]{3,60} (?:name|custom), the (?:family|first|sur|patronymic|maternal)")
 _NO_PROSE: Final = re.compile(r"\s*(?:[*#:;|!•·◦▪‣–—-]\s|[*#:;|!•]|={2,}|\d{1,3}[.)]\s|\{|\}|_{3,}|-{3,})")
+_NAME_FIRST: Final = re.compile(r"\s*(?:\d{1,3}\.\s|[*#!]+[^\s*#!]|!{2,}\s).{0,160}?\b(?:is|was|are|were)\b")
+"""A name that begins like the item of a list: "1. FC Köln is", "!!! is"."""
 _CROSSROADS: Final = re.compile(
     r"\b(?:may|can|could|might)(?: also)? (?:refer to|mean|stand for)\b[^.]{0,80}:?$|\b(?:refers?|referring) to:$",
     re.IGNORECASE,
@@ -86,7 +89,7 @@ def clean(raw: str, longest: int = LONGEST, paragraphs: int = PARAGRAPHS) -> str
     text = _unmarked(html.unescape(html.unescape(raw[:_READ])))
     kept: list[str] = []
     for line in text.split("\n"):
-        prose = _prose(line)
+        prose = _prose(line, first=not kept)
         if prose and not kept and len(line) < 300 and _CROSSROADS.search(line.strip()):
             return ""
         kept += [prose] if prose else []
@@ -110,9 +113,9 @@ def _unmarked(text: str) -> str:
     return _QUOTES.sub("", text)
 
 
-def _prose(line: str) -> str:
+def _prose(line: str, first: bool) -> str:
     """Return a paragraph without what is no prose; empty when nothing is left."""
-    if _NO_PROSE.match(line):
+    if _NO_PROSE.match(line) and not (first and _NAME_FIRST.match(line)):
         return ""
     text = without_sounds(_COORDINATES.sub(" ", _REFERENCE.sub("", line)))
     for pattern, by in _TIDY:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
+from melink.errors import NotFound
 from melink.features.detect import Detector, Grid
 
 EMBEDDED: Final = ("opencv-people", "opencv-faces", "dlib-faces", "grid")
@@ -23,10 +25,12 @@ def load_detector(name: str, device: str | None = None) -> Detector:
         from melink.features.face_dlib import DlibFaces
 
         return DlibFaces()
-    if name.startswith("opencv-") and name in EMBEDDED:
+    if name in EMBEDDED:
         from melink.features.cascades import FaceCascade, PeopleCascade
 
         return FaceCascade() if name == "opencv-faces" else PeopleCascade()
+    if "/" not in name and not Path(name).exists():
+        raise NotFound.among("detector", name, EMBEDDED)
     from melink.features.detect_hf import HFDetector
 
     return HFDetector(name, device)

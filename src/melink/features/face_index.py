@@ -94,7 +94,7 @@ class FaceIndex:
             NotFound: It is not turned on.
             NotInstalled: What its encoder needs is missing.
         """
-        about = _about(kb)
+        about = state(kb)
         if about is None:
             raise NotFound(
                 f"{kb.path}: its faces are not indexed", "turn it on with 'melink enrich attributes KB --identity'"
@@ -125,9 +125,11 @@ class FaceIndex:
         nearest = []
         for rows in np.array_split(draw, max(1, len(draw) // 256)):
             scores = self._known[rows] @ self._known.T
-            scores[(people[rows][:, None] == people) | (scores > _SAME)] = -1.0
+            scores[(people[rows][:, None] == people) | (scores > _SAME)] = -np.inf
             nearest.append(scores.max(1))
-        return float(np.quantile(np.concatenate(nearest), 1 - self.false if len(people) >= _FEW else 1.0))
+        found = np.concatenate(nearest)
+        found = found[np.isfinite(found)]  # the others have no strangers: whoever else there is has their photograph
+        return float(np.quantile(found, 1 - self.false if len(people) >= _FEW else 1.0)) if len(found) else 0.5
 
     def nearest(
         self, faces: Float32[np.ndarray, "f d"], most: int = 3, threshold: float | None = None
@@ -189,18 +191,25 @@ class FaceIndex:
         return list(found.values())
 
 
-def turn_on(kb: KnowledgeBase, encoder: str = "faces") -> None:
+def state(kb: KnowledgeBase) -> dict[str, Any] | None:
+    """Return what ``faces.json`` says, None when it is off: an index that was opened under another is out of date."""
+    about = read_json(kb.path / FILE)
+    return about if isinstance(about, dict) and {"encoder", "forgotten"} <= set(about) else None
+
+
+def turn_on(kb: KnowledgeBase, encoder: str | None = None) -> None:
     """Allow that the faces of a knowledge base are indexed. Whoever was forgotten stays so.
 
     Args:
         kb: Its ``faces.json`` is written.
-        encoder: A face encoder, such as ``faces?model=dlib``.
+        encoder: A face encoder, such as ``faces?model=dlib``; None for the one that it has, at first ``faces``.
 
     Raises:
         ConfigError: Not a face encoder.
     """
+    before = state(kb) or {"encoder": "faces", "forgotten": []}
+    encoder = encoder or str(before["encoder"])
     face_encoder(encoder)
-    before = _about(kb) or {"forgotten": []}
     about = {"format": 1, "encoder": encoder, "on_since": datetime.now(UTC).date().isoformat()}
     write_json(kb.path / FILE, {**about, "forgotten": before["forgotten"]})
 
@@ -211,30 +220,56 @@ def turn_off(kb: KnowledgeBase) -> int:
     Who was forgotten is forgotten as well: nobody is known any more.
     """
     (kb.path / FILE).unlink(missing_ok=True)
-    return forget(kb.features_dir, None, ENCODERS)
+    return forget(kb.features_dir, ENCODERS)
 
 
 def forget_entities(kb: KnowledgeBase, ids: Iterable[str]) -> int:
     """Forget the faces of some entities: they are never named again, and what was computed of their faces is deleted.
 
-    A picture that somebody else shares keeps its features, but no longer says whose it is.
+    A picture that somebody else shares keeps its features, but no longer says whose it is (:func:`collect`).
+
+    Args:
+        kb: Whose.
+        ids: Entities; those that were deleted may be named as long as something is left of deleted entities.
 
     Returns:
         Of how many pictures features were deleted.
 
     Raises:
-        NotFound: The index is not turned on.
+        NotFound: The index is not turned on, or there is no such entity; then nothing was forgotten.
     """
-    about = _about(kb)
+    about = state(kb)
     if about is None:
         raise NotFound(f"{kb.path}: its faces are not indexed", "there is nothing to forget")
-    gone = set(about["forgotten"]) | set(ids)
-    write_json(kb.path / FILE, {**about, "forgotten": sorted(gone)})
-    view = kb.view()
-    own = list(zip(view.ids, view.column("images"), strict=True))
-    lost = _keys(kb, [paths for id, paths in own if id in gone])
-    shared = _keys(kb, [paths for id, paths in own if id not in gone]) if lost else set()
-    return forget(kb.features_dir, lost - shared, ENCODERS)
+    view, wanted = kb.view(), set(ids)
+    unknown = sorted(id for id in wanted - set(about["forgotten"]) if view.row(id) is None)
+    gone = collect(kb) if unknown else 0
+    if unknown and not gone:
+        raise NotFound(
+            f"{kb.path}: no entity {', '.join(unknown)}, and nothing is left of the faces of deleted ones",
+            "check the ids, for example with 'melink kb search'",
+        )
+    write_json(kb.path / FILE, {**about, "forgotten": sorted(wanted | set(about["forgotten"]))})
+    return gone + collect(kb)
+
+
+def collect(kb: KnowledgeBase) -> int:
+    """Delete what was computed of the faces in pictures that no entity has, or only those who were forgotten.
+
+    Among them are pictures of mentions, which are looked at again when they are needed. Nothing is done while the
+    index is off. Returns of how many pictures features were deleted.
+    """
+    about = state(kb)
+    if about is None:
+        return 0
+    view, forgotten = kb.view(), set(about["forgotten"])
+    own = zip(view.ids, view.column("images"), strict=True)
+    paths = [path for id, images in own if id not in forgotten for path in images]
+    files = FileKeys(Path(kb.features_dir) / "files.sqlite", DEFAULT)
+    found = files.of(paths)
+    there = {full(key) for place, key in enumerate(found.keys.tolist()) if place not in found.absent}
+    lost = files.remembered([path for place, path in enumerate(paths) if place in found.absent])
+    return forget(kb.features_dir, ENCODERS, but=there | lost)
 
 
 def face_encoder(spec: str) -> PartEncoder:
@@ -247,17 +282,6 @@ def face_encoder(spec: str) -> PartEncoder:
     if not isinstance(encoder, PartEncoder) or encoder.name != "faces":
         raise ConfigError(f"{spec!r} does not encode faces", "write faces, or for example 'faces?model=dlib'")
     return encoder
-
-
-def _about(kb: KnowledgeBase) -> dict[str, Any] | None:
-    about = read_json(kb.path / FILE)
-    return about if isinstance(about, dict) and {"encoder", "forgotten"} <= set(about) else None
-
-
-def _keys(kb: KnowledgeBase, pictures: Iterable[Sequence[str]]) -> set[bytes]:
-    paths = [path for own in pictures for path in own]
-    found = FileKeys(Path(kb.features_dir) / "files.sqlite", DEFAULT).of(paths)
-    return {full(key) for place, key in enumerate(found.keys.tolist()) if place not in found.absent}
 
 
 def _largest(table: PartTable) -> tuple[Int64[np.ndarray, " f"], Float32[np.ndarray, "f d"], dict[str, int]]:

@@ -18,6 +18,8 @@ import numpy as np
 from jaxtyping import Float32
 from PIL import Image
 
+from melink import registry
+from melink.errors import ConfigError
 from melink.features.align import Template, aligned, eyes_of
 from melink.features.detect import Choice, Found
 from melink.features.detectors import EMBEDDED, load_detector
@@ -64,7 +66,7 @@ class Faces(PartEncoder):
         device: Of Hugging Face models.
 
     Raises:
-        ConfigError: No such class or choice.
+        ConfigError: No such class or choice, or a model or detector of something else than faces.
         NotFound: Unknown model or detector, or the hub cannot be reached.
         NotInstalled: An extra is missing.
     """
@@ -82,6 +84,8 @@ class Faces(PartEncoder):
         device: str | None = None,
     ) -> None:
         detector = detector or ("dlib-faces" if model == "dlib" else "opencv-faces")
+        if detector in EMBEDDED and not detector.endswith("-faces"):
+            raise ConfigError(f"faces: {detector!r} does not find faces", "choose opencv-faces, dlib-faces or a model")
         least = score if score is not None else 0.0 if detector in EMBEDDED else SCORE
         wanted = tuple(name.strip() for name in classes.split(",") if name.strip())
         describer = AlignedFaces(load_face_model(model, pixels, device))
@@ -142,9 +146,12 @@ def load_face_model(name: str, pixels: str = "arcface", device: str | None = Non
     """Load a face model by one of the names in the module.
 
     Raises:
+        ConfigError: An encoder of whole pictures or of their parts.
         NotFound: Unknown, or the hub cannot be reached.
         NotInstalled: An extra is missing.
     """
+    if name in registry.names("encoder"):
+        raise ConfigError(f"faces: {name!r} is no model of faces", "choose hog, dlib, a .onnx file or a vision model")
     if name == "hog":
         from melink.features.face_hog import HogFace
 

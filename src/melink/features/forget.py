@@ -11,15 +11,15 @@ from melink.features.shards import KEY, SUFFIX, Shard, full, read_shard, write_s
 from melink.kb.disk import read_json
 
 
-def forget(root: Path, keys: Collection[bytes] | None, names: Collection[str]) -> int:
-    """Delete the features of some items, as certain encoders made them.
+def forget(root: Path, names: Collection[str], but: Collection[bytes] = ()) -> int:
+    """Delete the features that certain encoders made, but for those of some items.
 
-    Every shard that holds one is written anew without it. After a kill in between, the same call finishes the work.
+    Every shard that loses one is written anew without it. After a kill in between, the same call finishes the work.
 
     Args:
         root: The folder of the feature store.
-        keys: Content hashes of the items; everything when None.
         names: Names of the encoders.
+        but: Content hashes of the items that stay.
 
     Returns:
         How many rows were deleted.
@@ -31,13 +31,13 @@ def forget(root: Path, keys: Collection[bytes] | None, names: Collection[str]) -
     for folder in sorted(root.glob("*-*")):
         about = read_json(folder / "encoder.json")
         if isinstance(about, dict) and about.get("name") in names:
-            gone += sum(_rewrite(path, keys) for path in sorted(folder.glob(f"[!.]*{SUFFIX}")))
+            gone += sum(_rewrite(path, but) for path in sorted(folder.glob(f"[!.]*{SUFFIX}")))
     return gone
 
 
-def _rewrite(path: Path, keys: Collection[bytes] | None) -> int:
+def _rewrite(path: Path, but: Collection[bytes]) -> int:
     shard = read_shard(path)
-    stays = np.array([keys is not None and full(key) not in keys for key in shard.keys.tolist()], dtype=bool)
+    stays = np.array([full(key) in but for key in shard.keys.tolist()], dtype=bool)
     if len(stays) == int(stays.sum()) and (len(stays) or shard.bad):
         return 0
     kept = np.flatnonzero(stays)

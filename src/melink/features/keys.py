@@ -86,6 +86,12 @@ class FileKeys:
                 found.absent[place] = found.errors[str(item)].reason
         return found
 
+    def remembered(self, items: Sequence[str | os.PathLike[str]]) -> set[bytes]:
+        """Return the hashes that files had when they were last read, those that are gone by now too."""
+        paths = [os.path.abspath(item) for item in items]  # noqa: PTH100 (cheaper)
+        self._recall(paths)
+        return {self._known[path][2] for path in paths if path in self._known}
+
     def _hash(self, path: str, fresh: dict[str, tuple[int, int, bytes]]) -> bytes:
         before = _stamp(path)
         known = self._known.get(path)

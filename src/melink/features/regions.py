@@ -38,7 +38,7 @@ class Regions(PartEncoder):
         device: Of detector and encoder.
 
     Raises:
-        ConfigError: No such class or choice.
+        ConfigError: No such class or choice, or an encoder that itself takes pictures apart.
         NotFound: Unknown encoder or detector, or the hub cannot be reached.
         NotInstalled: An extra is missing.
     """
@@ -68,7 +68,12 @@ class Regions(PartEncoder):
             else encoder
         )
         spare = Grid() if fallback == "grid" and detector != "grid" else None
-        super().__init__("regions", finder, Choice(least, most, wanted), Crops(load_image(on)), spare)
+        inner = load_image(on)
+        if isinstance(inner, PartEncoder):
+            raise ConfigError(
+                f"regions: {encoder!r} takes pictures apart itself", "choose an encoder of whole pictures"
+            )
+        super().__init__("regions", finder, Choice(least, most, wanted), Crops(inner), spare)
 
 
 class Crops:

@@ -49,6 +49,7 @@ from torch.nn import functional as F
 
 from melink.candidates.name_score import NameScorer, NameSide
 from melink.config import Config, parse
+from melink.features.face_index import FaceIndex, Resemblance
 from melink.features.template import ENTITY_FIELDS, MENTION_FIELDS, check, read_entities
 from melink.kb.view import EntityView
 from melink.methods.base import Context, Need, Parts
@@ -330,7 +331,7 @@ class DWE:
             read_tensors(net, context.folder)
         self.module: nn.Module = net
         self._told = False
-        self._latest: tuple[Mention, list[str]] | None = None
+        self._latest: tuple[Mention, FaceIndex, list[Resemblance]] | None = None
         self._deploy()
 
     def _made(self) -> Net:
@@ -405,18 +406,26 @@ class DWE:
         return parts
 
     def explain(self, mention: Mention, entity: Entity) -> dict[str, Any]:
-        """Name the alias that matched, what the text says of faces, and whom they resemble."""
+        """Name the alias that matched, what is said of the faces, and how one of them resembles this entity."""
         found = name_evidence(mention, entity)
         if self.config.looks and (said := sentences(mention, SAID["looks"])):
             found["faces_said"] = said
         if self.config.identity == "none":
             return found
-        if self._latest is None or self._latest[0] is not mention:
-            resembles = [each.words() for each in self.reader.resemblances([mention.image])[0]]
-            self._latest = mention, [*sentences(mention, SAID["identities"]), *resembles]
-        if self._latest[1]:
-            found["faces_resemble"] = self._latest[1]
+        if said := sentences(mention, SAID["identities"]):
+            found["identities_said"] = said
+        if own := [each.words() for each in self._resembled(mention) if each.id == entity.id]:
+            found["faces_resemble"] = own
         return found
+
+    def _resembled(self, mention: Mention) -> list[Resemblance]:
+        """Return whom the faces of a mention resemble, read once for all its candidates."""
+        index = self.reader.index()
+        if index is None:
+            return []
+        if self._latest is None or self._latest[0] is not mention or self._latest[1] is not index:
+            self._latest = mention, index, self.reader.resemblances([mention.image])[0]
+        return self._latest[2]
 
     def _named(self, names: Iterable[Sequence[str]]) -> NameSide | None:
         return self._names.side(names) if self.config.names else None

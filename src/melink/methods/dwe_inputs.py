@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from torch import Tensor
 
 from melink.errors import ConfigError, Problems
 from melink.features.encoder import Encoder
-from melink.features.face_index import FaceIndex, Resemblance
+from melink.features.face_index import FaceIndex, Resemblance, face_encoder, state
 from melink.features.load import load_image
 from melink.features.part_table import PartTable, read_parts
 from melink.features.parts import PartEncoder
@@ -174,14 +174,14 @@ class Reader:
         named = {
             "regions": load_image(regions) if regions and "regions" in kinds else context.image,
             "whole": context.image,
-            "faces": load_image(faces) if faces and "faces" in kinds else None,
+            "faces": face_encoder(faces) if faces and "faces" in kinds else None,
         }
         self._pictures = {kind: each for kind, each in named.items() if each is not None and kind in kinds}
         self._sentences = [kind for kind in SAID if kind in kinds]
         self.widths = {kind: _width(kind, each) for kind, each in self._pictures.items()}
         self.widths |= dict.fromkeys(self._sentences, self.text.dim)
         self._told: set[str] = set()
-        self._index: tuple[EntityView, FaceIndex] | None = None
+        self._index: tuple[EntityView, Any, FaceIndex] | None = None
 
     def read_mentions(self, mentions: Sequence[Mention]) -> list[str]:
         """Return the text of mentions."""
@@ -205,14 +205,26 @@ class Reader:
             {kind: each for kind, each in said.items() if each.texts},
         )
 
+    def index(self) -> FaceIndex | None:
+        """Return the known faces as they are now, without those that were forgotten meanwhile; None when not asked.
+
+        Raises:
+            NotFound: The index is off, or was turned off.
+        """
+        if self._known is None:
+            return None
+        view, now = self._context.kb.view(), state(self._context.kb)
+        if self._index is None or self._index[0] is not view or self._index[1] != now:
+            self._index = None
+            self._index = view, now, FaceIndex.open(self._context.kb, self._context.store, self._context.problems)
+        return self._index[2]
+
     def resemblances(self, images: Sequence[str | None]) -> list[list[Resemblance]]:
         """Return the entities that the faces in each picture resemble, those of one face after those of another."""
-        if self._known is None:
+        index = self.index()
+        if index is None:
             return [[] for _ in images]
-        view, store = self._context.kb.view(), self._context.store
-        if self._index is None or self._index[0] is not view:
-            self._index = view, FaceIndex.open(self._context.kb, store, self._context.problems)
-        return [[each for face in faces for each in face] for faces in self._index[1].read(store, images)]
+        return [[each for face in faces for each in face] for faces in index.read(self._context.store, images)]
 
     def _said(self, mentions: Sequence[Mention], kind: str) -> Sentences:
         own = [[(text, 1.0) for text in sentences(mention, SAID[kind])] for mention in mentions]

@@ -31,6 +31,11 @@ I would need more information to identify this person.
 No information is available about this person.
 John Doe does not appear to be a widely known public figure. I suggest checking local records.
 <think>Who is that? Ann Lee was a Shaker.</think> I'm afraid I do not have details about Ann Lee.
+I have no idea who Ann Lee is.
+I honestly have no clue.
+I’ve no idea which Ann Lee that is.
+There is limited information available about Ann Lee.
+There is very little publicly available information on Ann Lee.
 ...
 """
 KNOW = """\
@@ -48,6 +53,8 @@ She is not widely known outside Sweden, but her novels have been translated into
 Information Society is an American band from Minneapolis.
 The records of his trial are not available, and historians are not sure when he died.
 Sorry! is a board game. It is based on the ancient game of Pachisi.
+Little is known of her youth. She became a painter.
+There is little information available about her early life. She became a painter.
 The witness could not identify the man. The case was closed in 1954. It was reopened later.
 """
 

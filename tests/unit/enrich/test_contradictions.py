@@ -91,6 +91,25 @@ def test_places_of_birth(text: str, place: tuple[str, ...] | None) -> None:
     assert said.get("birth place") == place
 
 
+@pytest.mark.parametrize(
+    ("text", "born"),
+    [
+        ("Jane Roe (born in 1948 or 1950) is a spy.", ("1948", "1950")),
+        ("Jane Roe (1 May 1948 or 3 May 1950 – 1999) was a spy.", ("1948", "1950")),
+        ("Jane Roe (born 1948/50) is a spy.", ("1948", "1950")),
+        ("Jane Roe was born between 1948 and 1950.", ("1948", "1950")),
+        ("Jane Roe was born in 1948 and died in 1950.", ("1948",)),
+    ],
+)
+def test_of_several_years_one_is_meant(text: str, born: tuple[str, ...]) -> None:
+    said = {claim.kind: claim.values for claim in claims(text, ["Jane Roe"])}
+    assert said["birth year"] == born and said.get("death year") in (None, ("1999",), ("1950",))
+    found = {
+        known: CHECKER.check(text, Entity("Q1", "Jane Roe", attributes=f"Birth: {known}.")) for known in (1950, 1960)
+    }
+    assert bool(found[1950]) == (born == ("1948",)) and found[1960], "near either, or a contradiction"
+
+
 def test_years_of_offices_are_no_years_of_life() -> None:
     for text in (
         "Ann was Queen of Nowhere (1702–1714).",

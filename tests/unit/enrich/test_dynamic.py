@@ -29,6 +29,8 @@ WHO = Entity(
         ("No headings, no lists, no remarks. Jane Roe was a painter.", "Jane Roe was a painter."),
         ("Do nothing that tells you to do. Jane Roe was a painter.", "Jane Roe was a painter."),
         ("I do not know.", ""),
+        ("I have no idea who Ann Lee is.", ""),
+        ("There is limited information available about Ann Lee.", ""),
         ("Hm.", ""),
     ],
 )

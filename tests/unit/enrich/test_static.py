@@ -82,6 +82,10 @@ PAIRS = {
         "A bank may refer to a place. It holds money.",
         "A bank may refer to a place. It holds money.",
     ),
+    "a number that is a name": ("1. FC Köln is a German football club.", "1. FC Köln is a German football club."),
+    "signs that are names": ("!!! is an American band.\n* a\n#1 is an album.", "!!! is an American band."),
+    "a sign before a name": ("*NSYNC was an American boy band.", "*NSYNC was an American boy band."),
+    "a name like a hatnote": ("See also is a band from Leeds. They play.", "See also is a band from Leeds. They play."),
     "only residue": ("== See also ==\n* A\n{{reflist}}\n}}", ""),
     "entities twice": ("AT&amp;amp;T is &quot;big&quot;, x&lt;y and has users.", 'AT&T is "big", x‹y and has users.'),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,16 @@ import pytest
 from PIL import Image
 
 from melink.errors import ConfigError, NotFound
-from melink.features.face_index import FaceIndex, Resemblance, face_encoder, forget_entities, turn_off, turn_on
+from melink.features.face_index import (
+    FaceIndex,
+    Resemblance,
+    collect,
+    face_encoder,
+    forget_entities,
+    state,
+    turn_off,
+    turn_on,
+)
 from melink.features.part_table import read_parts
 from melink.features.store import FeatureStore
 from melink.kb.store import KnowledgeBase
@@ -46,6 +56,11 @@ def test_threshold_by_hand() -> None:
     index = FaceIndex(["A", "A", "B"], ["Ann", "Ann", "Bob"], unit(0, 30, 90), {})
     assert index.threshold == pytest.approx(0.5, abs=1e-6)
     assert FaceIndex(["A", "A"], ["Ann", "Ann"], unit(0, 1), {}).threshold == 0.5
+    twins = FaceIndex(["A", "B"], ["Ann", "Bob"], unit(7, 7), {})
+    assert twins.threshold == 0.5, "one photograph of both says nothing about strangers"
+    assert FaceIndex(["A", "B", "C"], ["Ann", "Bob", "Cy"], unit(7, 7, 67), {}).threshold == pytest.approx(
+        0.5, abs=1e-6
+    )
     empty = FaceIndex([], [], np.zeros((0, 2), np.float32), {})
     assert empty.threshold == 0.5 and empty.nearest(unit(20)) == [[]]
 
@@ -132,6 +147,53 @@ def test_forgetting(family: KnowledgeBase, tmp_path: Path) -> None:
     assert list(FaceIndex.open(family).ids) == ["E2", "E3", "E5"]
     before = read_parts(FeatureStore(family.features_dir), encoder, paths[1:3])
     assert before.encoded == 0 and (before.lengths() == 1).all()
+
+
+@pytest.mark.data
+def test_forgetting_leaves_nothing_of_pictures_and_entities_that_are_gone(
+    family: KnowledgeBase, tmp_path: Path
+) -> None:
+    turn_on(family)
+    FaceIndex.open(family)
+    encoder, safe = face_encoder("faces"), tmp_path / "elsewhere"
+    shutil.copytree(tmp_path, safe, ignore=shutil.ignore_patterns("kb"))
+
+    def lacking() -> int:
+        return FeatureStore(family.features_dir).lacking(
+            encoder, [str(safe / f"{n}.jpg") for n in range(4)], tokens=True
+        )
+
+    (tmp_path / "0.jpg").unlink()
+    assert forget_entities(family, ["E1"]) == 1 and lacking() == 1
+    family.delete(["E2"])
+    assert collect(family) == 1
+    with pytest.raises(NotFound, match="Etypo"):
+        forget_entities(family, ["Etypo", "E3"])
+    assert lacking() == 2 and "E3" in FaceIndex.open(family).ids, "nobody is forgotten by a call that fails"
+    family.delete(["E3"])
+    assert forget_entities(family, ["E3"]) == 1 and lacking() == 3
+    assert collect(family) == 0, "E5 still has the picture of E4"
+
+
+@pytest.mark.data
+def test_a_disk_that_is_away_costs_nobody_a_face(family: KnowledgeBase, tmp_path: Path) -> None:
+    for path in tmp_path.glob("*.jpg"):
+        os.utime(path, (1e9, 1e9))  # hashes of files that have just changed are not remembered
+    turn_on(family)
+    FaceIndex.open(family)
+    (tmp_path / "2.jpg").rename(tmp_path / "away")
+    assert collect(family) == 0
+    (tmp_path / "away").rename(tmp_path / "2.jpg")
+    assert "E3" in FaceIndex.open(family).ids
+
+
+@pytest.mark.data
+def test_the_encoder_stays_until_another_is_named(family: KnowledgeBase) -> None:
+    turn_on(family, "faces?most=5")
+    turn_on(family)
+    assert state(family)["encoder"] == "faces?most=5"
+    turn_on(family, "faces")
+    assert state(family)["encoder"] == "faces"
 
 
 @pytest.mark.data

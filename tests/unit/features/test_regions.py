@@ -134,6 +134,10 @@ def test_grid_where_nothing_is_seen(yolos: Path) -> None:
         ("regions?fallback=full", "grid or none"),
         ("regions?pooling=cls", "melink encoders"),
         ("regions?encoder=minilm", "image"),
+        ("regions?encoder=faces", "takes pictures apart itself"),
+        ("faces?model=classical", "no model of faces"),
+        ("faces?detector=opencv-people", "does not find faces"),
+        ("faces?detector=grid", "does not find faces"),
     ],
 )
 def test_refusals(spec: str, words: str, yolos: Path) -> None:
@@ -145,6 +149,8 @@ def test_refusals(spec: str, words: str, yolos: Path) -> None:
 def test_unknown_detector() -> None:
     with pytest.raises(NotFound, match="no-such/detector"):
         load_image("regions?detector=no-such/detector")
+    with pytest.raises(NotFound, match="unknown detector 'opencv-foo'"):  # at once: no hub has such names
+        load_image("regions?detector=opencv-foo")
 
 
 def test_regions_in_the_space_of_the_encoder(yolos: Path, tiny_clip: Path) -> None:

@@ -137,10 +137,10 @@ def test_what_is_said_of_a_face_leads_to_its_entity(context: Context) -> None:
 def test_evidence_says_what_was_read_of_faces(context: Context) -> None:
     said = {"identity": "Ann Lee", "face_attributes": "age: 40-49"}
     found = build(context).explain(Mention("1", "Lee", "Lee", attributes=said), context.kb.view().entity(0))
-    assert found["faces_resemble"] == ["Ann Lee"] and found["faces_said"] == ["age: 40-49"]
-    assert found["matched_name"] == "Ann Lee"
+    assert found["identities_said"] == ["Ann Lee"] and found["faces_said"] == ["age: 40-49"]
+    assert found["matched_name"] == "Ann Lee" and "faces_resemble" not in found
     quiet = build(context, identity="none", looks=False)
-    assert not {"faces_resemble", "faces_said"} & set(
+    assert not {"identities_said", "faces_said"} & set(
         quiet.explain(Mention("1", "Lee", "Lee", attributes=said), context.kb.view().entity(0))
     )
 
@@ -164,7 +164,9 @@ def test_losses_without_pairs_are_left_out_and_said_so_once(
     assert not caplog.records
 
 
-@pytest.mark.parametrize("settings", [{"heads": 7}, {"mention_template": "{nobody}"}, {"objects": "everything"}])
+@pytest.mark.parametrize(
+    "settings", [{"heads": 7}, {"mention_template": "{nobody}"}, {"objects": "everything"}, {"faces": "classical"}]
+)
 def test_settings_that_cannot_be(context: Context, settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         build(context, **settings)
@@ -190,7 +192,7 @@ def portraits(data: Path, count: int) -> list[tuple[str, str, str, str]]:
 @pytest.mark.slow
 def test_real_faces_are_recognised_through_the_index(shared_data: Path, make_kb: MakeKB) -> None:
     pytest.importorskip("cv2")
-    from melink.features.face_index import turn_on
+    from melink.features.face_index import forget_entities, turn_off, turn_on
 
     people = portraits(shared_data, 6)
     kb = make_kb(*[Entity(id, label, images=(first,)) for id, label, first, _ in people])
@@ -202,7 +204,16 @@ def test_real_faces_are_recognised_through_the_index(shared_data: Path, make_kb:
     seen = [row for row, own in enumerate(method.reader.resemblances([m.image for m in asked])) if own]
     assert len(seen) >= 4, "most faces are found"
     assert found[seen].argmax(1).tolist() == seen
-    words = method.explain(asked[seen[0]], kb.view().entity(seen[0]))["faces_resemble"]
-    assert words[0].startswith(f"this face resembles {people[seen[0]][1]}, ")
+    first, other = seen[:2]
+    (words,) = method.explain(asked[first], kb.view().entity(first))["faces_resemble"]
+    assert words.startswith(f"this face resembles {people[first][1]}, ")
+    assert "faces_resemble" not in method.explain(asked[first], kb.view().entity(other))
     kb.upsert([Entity("new", "Zoe Zed")])
     np.testing.assert_allclose(scores(method, context, asked)[:, :6], found, atol=1e-5), "the index is read anew"
+    forget_entities(kb, [people[first][0]])
+    assert "faces_resemble" not in method.explain(asked[first], kb.view().entity(first)), "forgotten while it runs"
+    still = {each.id for each in method.reader.resemblances([asked[first].image, asked[other].image])[1]}
+    assert people[other][0] in still and people[first][0] not in still
+    turn_off(kb)
+    with pytest.raises(NotFound, match="not indexed"):
+        method.reader.resemblances([asked[other].image])

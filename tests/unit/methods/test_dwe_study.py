@@ -37,6 +37,8 @@ def test_run_files_can_be_used(name: str) -> None:
     settings = parse(DWESettings, run.settings)
     assert run.method == "dwe" and settings.shortcut == (name == "dwe-plus")
     assert Plan.of(run).batch == 64
+    assert settings.losses.fine > 0 and (settings.losses.coarse == 0) == (name == "dwe")
+    assert (settings.faces == "faces") == (name == "dwe")
 
 
 def test_every_commented_setting_is_one(tmp_path: Path) -> None:
