@@ -147,12 +147,32 @@ OFFERED = Choices({"k47": "Q1", "b12": "Q2", "z90": "Q3"})
         ('{"facts": ["x11.1", "k47.0", "k47", 7, null, "k47.99999999999"], "id": "k47"}', "Q1",
          [("Q1", 0), ("Q1", 999999)]),
         ('{"facts": "b12.1", "id": "Q2"}', None, [("Q2", 1)]),  # an entity id was not offered
+        ('{"facts": ["k47"], "choice": "b12"}', "Q2", []),
+        ('{"facts": "k47"}', None, []),
+        ('{"facts": ["k47"], "id": "b12"', "Q2", []),  # cut off
+        ('{"facts": ["k47", "b1', None, []),
+        ('Here is the JSON: {"facts": ["k47"], "id": "b12"} hope it helps, k47', "Q2", []),
+        ("k47 or so: {'facts': ['z90.2'], 'id': 'b12'}", "Q2", [("Q3", 2)]),
         ("<think>k47.1 k47</think>", None, []),
         ("", None, []),
     ],
 )  # fmt: skip
 def test_answers(said: str, chosen: str | None, cited: list[tuple[str, int]]) -> None:
     assert read(OFFERED, said) == (chosen, cited)
+
+
+@pytest.mark.parametrize(
+    ("said", "chosen"),
+    [
+        ("[k47] is a singer, but it is about acting; [b12]: occupation: actor supports it.\nb12", "Q2"),
+        ("k47\n**b12**\nk47 is another one.", "Q2"),
+        ("k47.1: singer\nSo it is b12, not k47.", "Q2"),
+        ('k47 sings.\n{"id": "b12"}', "Q2"),
+        ("x11", None),
+    ],
+)
+def test_facts_in_words_and_then_a_line_with_the_id(said: str, chosen: str | None) -> None:
+    assert read(OFFERED, said, spoken=True)[0] == chosen
 
 
 def test_at_most_three_facts_are_cited() -> None:

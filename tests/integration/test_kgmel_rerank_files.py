@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,31 @@ def test_gold_moves_only_when_another_one_is_chosen(made: Callable[..., Reranker
         assert server.calls == [] and [each.rank for each in alone] == [None, 1.0]
 
 
+class Counted(str):
+    """An id that counts how often it is compared."""
+
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        Counted.compared += 1
+        return str.__eq__(self, other)
+
+    __hash__ = str.__hash__
+
+
+def test_ids_are_looked_up_and_not_searched_for(made: Callable[..., Reranker]) -> None:
+    """Defect 7: membership in a list compares every id with every other, some 20,000 times here."""
+    many = [replace(NOBODY, id=Counted(f"Q{n}")) for n in range(200)]
+    look, _ = asked(made, second, case(MENTION, *many), variant="id_only", k=200)
+    assert look.named == (1,) and Counted.compared < 2 * len(many)
+
+
+def test_settings_that_do_not_exist_are_refused(made: Callable[..., Reranker]) -> None:
+    """Defect 7: a setting that is read and defined nowhere."""
+    with pytest.raises(ConfigError, match="encoding_batch_size"):
+        made("http://127.0.0.1:9/v1", encoding_batch_size=8)
+
+
 def test_the_temperature_is_sent_and_stated(made: Callable[..., Reranker]) -> None:
     """Defect 7."""
     _, call = asked(made, second, case())
@@ -207,12 +233,9 @@ def test_without_triples_of_the_mention_the_sentence_is_asked(made: Callable[...
     assert look.evidence == {} and "  1:" not in call.text
 
 
-def test_it_asks_for_an_encoder(kb: KnowledgeBase, tmp_path: Path) -> None:
+def test_a_run_without_an_encoder_compares_facts_by_the_bundled_one(kb: KnowledgeBase, tmp_path: Path) -> None:
     plan = {"name": "kgmel", "cache": str(tmp_path / "c.sqlite"), "llm": {"offline": True}}
-    with pytest.raises(ConfigError, match="text encoder") as wrong:
-        assemble(Run(method="names", generators=("names",), rerank=plan), kb)
-    assert "rerank.encoder=minilm" in wrong.value.remedy
-    for more in ({"encoder": "minilm"}, {"filter": False}):
+    for more in ({}, {"encoder": "minilm"}, {"filter": False}):
         linker = assemble(Run(method="names", generators=("persons",), rerank={**plan, **more}), kb)
         assert linker.link([MENTION])[0].evidence["rerank"]["outcome"] == "offline"
     with pytest.raises(ConfigError, match="no_such"):
@@ -273,6 +296,20 @@ def test_link_and_report_show_kept_triples(demo: Demo, facts: Path, tmp_path: Pa
     assert [x for x, _ in curve] == sorted({x for x, _ in curve}) and curve[-1][0] <= 100
 
 
+def test_budgets_of_a_run(demo: Demo, facts: Path, tmp_path: Path) -> None:
+    kb, base = demo.linker.kb.path, ("--model", "names", "--rerank", "kgmel:id_only", "--max-requests", 2)
+    with serving(second) as server:
+        for count, command in enumerate(("link", "evaluate"), start=1):
+            more = settings(server.url, tmp_path / f"{command}.sqlite")
+            status, _, err = run(command, kb, facts, *base, *more)
+            assert status == 0 and "paid now: 2 requests" in err and len(server.calls) == 2 * count
+    for command in ("link", "evaluate"):
+        status, _, err = run(command, kb, facts, "--model", "names", "--max-requests", 2, "--max-cost", 1)
+        assert status == 2 and "max_requests, max_cost of a language model" in err and "--rerank kgmel" in err
+        status, _, err = run(command, kb, facts, "--rerank", "kgmel", "--max-cost", 1)
+        assert status == 2 and "prices.input" in err
+
+
 def test_a_margin_is_fitted_and_kept(demo: Demo, facts: Path, tmp_path: Path) -> None:
     kb, gated = demo.linker.kb.path, tmp_path / "gated"
     base = ("evaluate", kb, facts, "--model", "zeroshot", "--rerank", "kgmel")
@@ -316,8 +353,8 @@ def test_kgmel_follows_any_method(demo: Demo, facts: Path, tmp_path: Path) -> No
     with serving(second) as server:
         plan = {"name": "kgmel", "k": 3, "cache": str(tmp_path / "c.sqlite"), "llm": {"url": server.url}}
         mentions = [sample.mention for sample in demo.samples[:4]]
-        for method, more in (("names", {"encoder": "minilm"}), ("zeroshot", {})):
-            run_ = Run(method=method, generators=("names", "fuzzy"), rerank={**plan, **more})
+        for method in ("names", "zeroshot"):
+            run_ = Run(method=method, generators=("names", "fuzzy"), rerank=plan)
             linker: Linker = assemble(run_, demo.linker.kb)
             plain = assemble(run_.model_copy(update={"rerank": None}), demo.linker.kb).link(mentions)
             for one, other in zip(plain, linker.link(mentions), strict=True):

@@ -18,6 +18,7 @@ import pytest
 from scripted_server import Act, Call, echo, first_id, serving
 
 from melink.records import Mention
+from melink.rerank.asking import Asker
 from melink.rerank.choice import Choices
 from melink.rerank.llm import Answer, LanguageModel, LLMSettings, Picture, Request
 from melink.rerank.prompt import entry, sentence, user_turn
@@ -223,6 +224,28 @@ def test_a_server_that_is_gone_ends_the_batch() -> None:
     assert model.tally.tokens == 0
 
 
+def test_a_server_that_is_gone_ends_small_batches_too() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{other.getsockname()[1]}/v1"
+        with LanguageModel(fast(url, retries=0, give_up_after=5, concurrency=1)) as model:
+            asker = Asker(model, "it")
+            for number in range(3):
+                assert not asker.gave_up
+                asker.ask([Request((f"{number} {n}",)) for n in range(2)])
+            assert asker.gave_up and model.gone and model.tally.failures["connection"] == 5
+
+
+def test_an_answer_ends_the_silence() -> None:
+    silent = [True]
+    with serving(lambda call: call.refuse(400) if silent[0] else echo(call)) as server:
+        model = LanguageModel(fast(server.url, retries=0, give_up_after=4, concurrency=1))
+        model.ask_all(asked(4))
+        silent[0] = False
+        assert model.gone and model.ask(Request(("anyone?",))).ok and not model.gone
+        model.close()
+
+
 def no_schema(call: Call) -> None:
     if "response_format" in call.body:
         call.refuse(400, "response_format.type: only text is supported")
@@ -244,6 +267,16 @@ def test_a_schema_that_is_refused_is_tried_once(tmp_path: Path) -> None:
             assert model.tally.unstructured == 20
         assert sum("response_format" in call.body for call in server.calls) == 1
         assert len(server.calls) == 41
+
+
+def test_free_text_of_an_earlier_run_is_no_answer_where_the_schema_must_be_kept(tmp_path: Path) -> None:
+    with serving(no_schema) as server:
+        for act, settings in ((no_schema, {}), (first_id, {"structured": "always"}), (first_id, {})):
+            server.act = act
+            with LanguageModel(fast(server.url, **settings), tmp_path / "cache.sqlite") as model:
+                answer = model.ask(Request(("question",), schema=SCHEMA))
+            assert answer.ok and answer.structured == (act is first_id)
+        assert len(server.calls) == 3  # the schema, without it, and once more with it; then from the cache
 
 
 def test_a_schema_that_is_taken_is_sent_always_and_refusals_are_then_about_something_else() -> None:

@@ -162,10 +162,12 @@ def test_a_server_that_obeys_chooses_only_what_was_offered(plan: str, cases: lis
         order = look.order(len(case.candidates))
         assert sorted(order) == list(range(SHOWN))  # a permutation of what was offered, whatever was said
         assert look.failure in (None, "no_choice") and (look.failure is None) == bool(look.named)
-        outcomes["nobody" if not look.named else "begged" if case.candidates[look.named[0]].id == bad else "other"] += 1
-    assert min(outcomes["nobody"], outcomes["begged"]) > 40
-    # a parrot of the whole prompt names the first id that stands in it; nobody else is ever chosen
-    assert outcomes["other"] <= COUNT / 4
+        outcome = "nobody" if not look.named else "begged" if case.candidates[look.named[0]].id == bad else "other"
+        # a parrot of the whole prompt names an id that stands in it; nobody else chooses another one than who begs
+        parrot = look.answer.startswith(("CANDIDATES (data", "SENTENCE (data"))
+        assert parrot or outcome != "other", look.answer
+        outcomes["parrot" if parrot else outcome] += 1
+    assert min(outcomes[outcome] for outcome in ("nobody", "begged", "parrot")) > 20
 
 
 @pytest.mark.slow

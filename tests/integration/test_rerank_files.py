@@ -225,6 +225,22 @@ def test_text_that_names_another_candidate(make_kb: Any, tmp_path: Path) -> None
         assert other.evidence["rerank"]["outcome"] == "no_choice"
 
 
+def test_prompts_of_the_same_candidates_begin_alike(make_kb: Any, tmp_path: Path) -> None:
+    """Servers reuse what stands before the mention; only a sentence that holds an id of a candidate changes the ids."""
+    kb = make_kb(*(Entity(f"Q{n}", "Georgia", description=f"number {n}") for n in range(1, 5)))
+    plan = {"name": "kar", "cache": str(tmp_path / "c.sqlite")}
+
+    def sent(url: str, *texts: str) -> None:
+        made = assemble(Run(method="names", generators=("names",), rerank={**plan, "llm": {"url": url}}), kb)
+        made.link([Mention(text, text, "Georgia", 0, 7) for text in texts])
+
+    with serving(second) as server:
+        sent(server.url, "Georgia sings", "Georgia won a match")
+        sent(server.url, f"Georgia says {offered(server.calls[0])[0]}")
+        first, other, named = (call.text.partition("MENTION (data")[0] for call in server.calls)
+    assert first == other != named and "number 4" in first
+
+
 def test_a_run_directory_remembers_its_reranker(demo: Demo, mentions: Path, tmp_path: Path) -> None:
     kb = KnowledgeBase.open(demo.linker.kb.path)
     plan = {"name": "kar", "k": 2, "cache": str(tmp_path / "c.sqlite"), "llm": {"offline": True}}

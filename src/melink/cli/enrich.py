@@ -36,7 +36,9 @@ def _group() -> None:
 @verb
 def triples(
     mentions: options.Mentions,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write JSONL here.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write JSONL here; '-' for standard output.")
+    ] = None,
     kb: Annotated[Path | None, typer.Option("--kb", help="Knowledge base that gives relations and tails.")] = None,
     with_: Annotated[str, typer.Option("--with", help="Who makes them: llm, or patterns (no language model).")] = "llm",
     llm_url: Annotated[
@@ -46,10 +48,8 @@ def triples(
     llm_key_env: Annotated[
         str | None, typer.Option("--llm-key-env", help="NAME of the environment variable that holds the key.")
     ] = None,
-    max_requests: Annotated[int | None, typer.Option("--max-requests", min=0, help="Most HTTP requests.")] = None,
-    max_cost: Annotated[
-        float | None, typer.Option("--max-cost", min=0, help="Most cost; needs --set prices.input=… and .output=….")
-    ] = None,
+    max_requests: options.MaxRequests = None,
+    max_cost: options.MaxCost = None,
     cache: Annotated[
         Path | None, typer.Option("--cache", help="File of answers; OUT.answers.sqlite by default.")
     ] = None,
@@ -99,18 +99,23 @@ def triples(
         raise InputError(f"--with {with_!r}", "write llm or patterns")
     if form not in ("lines", "json"):
         raise InputError(f"--form {form!r}", "write lines or json")
+    output = None if str(output) == "-" else output
     if json and output is None:
         raise InputError("--json and the rows cannot both go to standard output", "name a file with -o")
+    _check_output(output)
     problems, began = Problems(strict=strict), time.perf_counter()
     store = KnowledgeBase.open(kb) if kb is not None else None
+    chosen: dict[str, Any] = {"url": llm_url, "model": llm_model, "key_env": llm_key_env}
+    chosen |= {"max_requests": max_requests, "max_cost": max_cost}
     if with_ == "patterns":
+        others = {"cache": cache, "types": types, "relations": relations, "config": config, "set": set_}
+        _check_unasked(chosen | others, form != "lines" or keep_unknown_relations)
         generator = _patterns(store)
         written = enrich(mentions, output or "-", generator, images, problems)
         summary: dict[str, Any] = {"vocabulary": len(generator.tails)}
     else:
         vocabulary = _vocabulary(types, relations, store)
-        chosen = {"url": llm_url, "model": llm_model, "key_env": llm_key_env}
-        settings = _settings(config, {**chosen, "max_requests": max_requests, "max_cost": max_cost}, set_)
+        settings = _settings(config, chosen, set_)
         kept = cache or (output.with_name(f"{output.name}.answers.sqlite") if output else None)
         with LanguageModel(settings, kept) as model:
             asker = _asker(model, vocabulary, keep_unknown_relations, form)
@@ -121,6 +126,44 @@ def triples(
     report(problems, fail_on_bad_rows)
     if fail_on_bad_rows and written.failed:
         raise typer.Exit(1)
+
+
+def _check_output(output: Path | None) -> None:
+    """Refuse an output that cannot be written before anything is paid for.
+
+    Raises:
+        InputError: A folder, or a place where no file can be made.
+    """
+    import os
+
+    from melink.errors import InputError
+
+    if output is None:
+        return
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        folder = output.is_dir()
+    except OSError as error:
+        raise InputError(f"{output}: {error.strerror}", "name a file that can be made with -o") from error
+    if folder or not os.access(output.parent, os.W_OK):
+        why = "is a folder" if folder else "cannot be made here"
+        raise InputError(f"{output} {why}", "name another file with -o")
+
+
+def _check_unasked(given: dict[str, Any], more: bool) -> None:
+    """Refuse options of a language model where patterns make the facts.
+
+    Raises:
+        InputError: One is given.
+    """
+    from melink.errors import InputError
+
+    names = {"url": "llm-url", "model": "llm-model", "key_env": "llm-key-env"}
+    useless = [names.get(name, name).replace("_", "-") for name, value in given.items() if value is not None]
+    useless += ["form or --keep-unknown-relations"] if more else []
+    if useless:
+        listed = ", ".join(f"--{name}" for name in useless)
+        raise InputError(f"{listed}: patterns ask no language model", "leave it out, or write --with llm")
 
 
 def _patterns(kb: KnowledgeBase | None) -> FromPatterns:
@@ -169,12 +212,28 @@ def _vocabulary(types: str | None, relations: str | None, kb: KnowledgeBase | No
 
 
 def _names(given: str | None, default: tuple[str, ...]) -> tuple[str, ...]:
-    """Return names from a file, one a line, or from a list between commas."""
+    """Return names from a file, one a line, or from a list between commas.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    from melink.errors import InputError
+
     if given is None:
         return default
-    path = Path(given)
-    names = path.read_text(encoding="utf-8").splitlines() if path.is_file() else given.split(",")
+    try:
+        names = Path(given).read_text(encoding="utf-8").splitlines() if _is_file(given) else given.split(",")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{given}: {error}", "name a text file in UTF-8, one name a line") from error
     return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+
+
+def _is_file(given: str) -> bool:
+    """Return whether a list of names is the name of a file; a long list is no file name at all."""
+    try:
+        return Path(given).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _tell(written: Written, summary: dict[str, Any], output: Path | None, json: bool) -> None:

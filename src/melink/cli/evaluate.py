@@ -39,6 +39,8 @@ def evaluate(
     ] = "full",
     shortlist: options.Shortlist = None,
     rerank: options.Rerank = None,
+    max_requests: options.MaxRequests = None,
+    max_cost: options.MaxCost = None,
     slice_: Annotated[
         list[str] | None,
         typer.Option("--slice", help="NAME=F.tsv: also report the mentions whose ids F lists (repeatable)."),
@@ -88,7 +90,7 @@ def evaluate(
 
         melink evaluate KB valid.jsonl --model zeroshot --entity-text static
 
-        melink evaluate KB valid.jsonl --model RUN --rerank kar:select_one --set k=5 --html report.html
+        melink evaluate KB valid.jsonl --model RUN --rerank kar:select_one --set k=5 --max-requests 2000
 
         melink evaluate KB valid.jsonl --model RUN --rerank kgmel --fit-margin GATED
     """
@@ -104,6 +106,7 @@ def evaluate(
     samples = list(read_mentions(mentions, images, problems))
     parts = _slices(slice_ or [], samples)
     set_ = [f"rerank.{each}" if rerank and each.startswith("k=") else each for each in set_ or ()]
+    set_ += options.budgets(max_requests, max_cost)
     encoders = (text_encoder, image_encoder, encoder)
     asked = options.resolve(model, generator, *encoders, config, set_, rerank=rerank, entity_text=entity_text)
     # ranking the whole knowledge base needs no generator; naming a cheap one keeps 'dense' from encoding for nothing

@@ -94,6 +94,8 @@ def link(
     ] = None,
     shortlist: options.Shortlist = None,
     rerank: options.Rerank = None,
+    max_requests: options.MaxRequests = None,
+    max_cost: options.MaxCost = None,
     images: options.Images = None,
     html: Annotated[
         Path | None, typer.Option("--html", help="Also write a page of the first 200 links, with pictures.")
@@ -136,8 +138,9 @@ def link(
     # the whole knowledge base needs no generator; naming a cheap one keeps 'dense' from encoding for nothing
     generator = "names" if whole else generator
     encoders = (text_encoder, image_encoder, encoder)
+    set_ = [*(set_ or ()), *options.budgets(max_requests, max_cost)]
     run = options.resolve(model, generator, *encoders, config, set_, rerank=rerank, entity_text=entity_text)
-    if not (generator or config or any(override.startswith("generators=") for override in set_ or ())):
+    if not (generator or config or any(override.startswith("generators=") for override in set_)):
         run = without_waiting(store, run)
     desk = Desk(assemble(run, store, given, problems), whole, shortlist)
     if shortlist is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from melink.rerank.base import Reranker
     from melink.runs import Run
 
+_ASKED: Final = "rerank.llm."
 KB = Annotated[Path, typer.Argument(help="Knowledge base directory, made by 'melink kb build'.", show_default=False)]
 Mentions = Annotated[str, typer.Argument(help="JSONL of mentions; '-' for standard input.", show_default=False)]
 Model = Annotated[str, typer.Option("--model", help="Run directory, or 'names' or 'zeroshot' (see 'melink methods').")]
@@ -62,6 +64,15 @@ Rerank = Annotated[
         "--set rerank.k=5 and the like.",
     ),
 ]
+MaxRequests = Annotated[
+    int | None, typer.Option("--max-requests", min=0, help="Most HTTP requests to the language model.")
+]
+MaxCost = Annotated[
+    float | None,
+    typer.Option(
+        "--max-cost", min=0, help="Most cost of the language model; needs its prices.input and prices.output."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")]
 FailBad = Annotated[bool, typer.Option("--fail-on-bad-rows", help="Exit with status 1 when any row was passed over.")]
@@ -83,7 +94,8 @@ def resolve(
 
     Raises:
         NotFound: Neither a run directory nor a known method.
-        ConfigError: Options that contradict each other, or a run file or override that cannot be used.
+        ConfigError: Options that contradict each other, settings of a language model that nobody asks, or a run file or
+            override that cannot be used.
     """
     from melink.config import load_over
     from melink.errors import ConfigError
@@ -108,7 +120,27 @@ def resolve(
         given["rerank"] = named(rerank)
         if (base.rerank or {}).get("name") != given["rerank"]["name"]:  # settings of another one mean nothing to it
             base = base.model_copy(update={"rerank": None})
-    return load_over(base, config, given, overrides or ()).model_copy(update={"folder": base.folder})
+    run = load_over(base, config, given, overrides or ())
+    _check_asked(run, overrides or ())
+    return run.model_copy(update={"folder": base.folder})
+
+
+def budgets(max_requests: int | None, max_cost: float | None) -> list[str]:
+    """Return the budgets of a reranker's language model as ``--set`` overrides."""
+    given = {"max_requests": max_requests, "max_cost": max_cost}
+    return [f"{_ASKED}{name}={value}" for name, value in given.items() if value is not None]
+
+
+def _check_asked(run: Run, overrides: Sequence[str]) -> None:
+    from melink.errors import ConfigError
+    from melink.rerank.asking import ASKING
+
+    wanted = [each.removeprefix(_ASKED).partition("=")[0] for each in overrides if each.startswith(_ASKED)]
+    if wanted and (run.rerank or {}).get("name") not in ASKING:
+        raise ConfigError(
+            f"{', '.join(wanted)} of a language model, and nothing in this run asks one",
+            f"name a reranker that does: --rerank {' or --rerank '.join(ASKING)}",
+        )
 
 
 def tell_rerank(reranker: Reranker, count: Count) -> None:

@@ -1,8 +1,8 @@
 """Reading types, descriptions and triples out of an answer in three steps, however a model wrote it down.
 
 A line counts by what it holds, then by the heading that it stands under: headings may be missing, and lines may stand
-under the wrong one. Names are matched exactly, then by shared words; with a single name in the sentence, triples of
-anything else belong to it (as in KGMEL).
+under the wrong one. Names are matched exactly, then whatever their case, then by shared words, unless several share
+them; with a single name in the sentence, triples of anything else belong to it (as in KGMEL).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from melink.records import Triple
 MOST_TRIPLES: Final = 40
 """Most triples of one mention."""
 _WORDS: Final = (
-    "unknown none n a na null nil unclear unspecified no not applicable specified mentioned provided known available "
+    "unknown none na null nil unclear unspecified no not applicable specified mentioned provided known available "
     "stated given information unidentified undefined object relation tail value"
 )
 _NOTHING: Final = frozenset(_WORDS.split())
@@ -31,6 +31,7 @@ _NOTHING_FIRST: Final = ("not specified", "not applicable", "not mentioned", "no
 _HEADS: Final = frozenset(("mention", "name", "head", "entity", "subject"))
 _SMALL: Final = frozenset(("the", "of", "a", "an", "and", "de", "in", "at", "la", "le", "von", "van"))
 _LABEL: Final = re.compile(r"\s*(?:type|description)\s*[:=]\s*", re.IGNORECASE)
+_OF: Final = re.compile(r"['’]s\s+")
 _BREAK: Final = re.compile(r"\s*(?:[:,;=|]|\s[-–—]\s|\bis\s+(?=an?\b))\s*")
 
 
@@ -40,8 +41,9 @@ class Parsed:
 
     Attributes:
         facts: By mention; each mention that was asked about is there.
-        dropped: Lines of triples that were not taken, by reason: ``unknown relation``, ``no object``, ``no mention``,
-            ``too many``.
+        dropped: Lines of triples that were not taken, by reason: ``unknown relation``, ``no object``, ``no mention``
+            (none or several of the names may be meant), ``too many``; of an answer in JSON also ``no JSON``, ``echo``
+            and ``repeated`` (a name again).
     """
 
     facts: dict[str, Facts]
@@ -67,7 +69,8 @@ def parse(text: str, mentions: Sequence[str], vocabulary: Vocabulary, keep_unkno
 def is_nothing(text: str) -> bool:
     """Return whether an object says that nothing is known."""
     words = fold(text)
-    return not words.strip(" -?.") or set(words.split()) <= _NOTHING or words.startswith(_NOTHING_FIRST)
+    said = f" {words} ".replace(" n a ", " ").split()
+    return not words.strip(" -?.") or set(said) <= _NOTHING or words.startswith(_NOTHING_FIRST)
 
 
 @dataclass
@@ -84,8 +87,7 @@ class _Reader:
         self.types: dict[str, str] = {}
         self.descriptions: dict[str, str] = {}
         self.triples: dict[str, dict[tuple[str, str], Triple]] = {mention: {} for mention in self.mentions}
-        self._folded = {fold(mention): mention for mention in reversed(self.mentions)}
-        self._by_length = sorted(self.mentions, key=len, reverse=True)
+        self._folded = {key: mention for mention in reversed(self.mentions) if (key := fold(mention))}
         self.only = self.mentions[0] if len(self.mentions) == 1 else None
 
     def facts(self, mention: str) -> Facts:
@@ -118,13 +120,14 @@ class _Reader:
             del parts[0]
         if fold(lines.field(parts[0])) in _HEADS or not any(parts):
             return
-        if len(parts) == 2 and self.vocabulary.relation(parts[0]) and self.current_or_only:
+        related = self.vocabulary.relation(parts[0]) is not None and self._whole(parts[0]) is None
+        if len(parts) == 2 and related and self.current_or_only:
             self._triple(self.current_or_only, *parts)
         elif len(parts) == 2:
             head = self._mention(parts[0]) or self.only
             relation, sign, tail = _cut(parts[1])
             led = self._leading(parts[0])
-            if sign and self.step != lines.TYPE and self.vocabulary.relation(relation):
+            if self.step != lines.TYPE and self._divides(sign) and self.vocabulary.relation(relation):
                 self._triple(head, relation, tail)
             elif led is not None and self.vocabulary.relation(led[1]):
                 self._triple(led[0], led[1], parts[1])
@@ -145,7 +148,7 @@ class _Reader:
         if not rest:
             self.current = head
             return
-        if sign and (self.step == lines.TRIPLES or self.vocabulary.relation(relation)):
+        if self._divides(sign) and (self.step == lines.TRIPLES or self.vocabulary.relation(relation)):
             self._triple(head, relation, tail)
         elif self.step != lines.TRIPLES:
             self._pair(head, rest)
@@ -153,19 +156,23 @@ class _Reader:
     def _headless(self, line: str) -> None:
         """Take a line without bars that begins with no name."""
         pieces = [piece.strip() for piece in line.split(":", 2)]
-        if len(pieces) < 3:
+        if len(pieces) < 3 and self.step != lines.DESCRIPTION:
             pieces = next((cut for sign in ",;" if len(cut := line.split(sign, 2)) == 3), pieces)
         known = [self.vocabulary.relation(piece) is not None for piece in pieces]
         if len(pieces) == 3 and (known[1] or (self.step == lines.TRIPLES and not known[0])):
             self._triple(self._mention(pieces[0]) or self.only, *pieces[1:])
             return
         relation, sign, tail = _cut(line)
-        if sign and self.vocabulary.relation(relation) and self.current_or_only:
+        if self._divides(sign) and self.vocabulary.relation(relation) and self.current_or_only:
             self._triple(self.current_or_only, relation, tail)
         elif sign and (self.step == lines.TYPE or sign == ":") and (head := self._mention(relation)):
             self._pair(head, tail)
         elif self.step in (lines.TYPE, lines.DESCRIPTION) and self.current_or_only:
             self._pair(self.current_or_only, line)
+
+    def _divides(self, sign: str) -> bool:
+        """Return whether a separator can stand between a relation and its object: in prose, a comma can't."""
+        return bool(sign) and (self.step in (0, lines.TRIPLES) or sign in ":=")
 
     @property
     def current_or_only(self) -> str | None:
@@ -199,32 +206,38 @@ class _Reader:
             self.triples[head].setdefault((name, fold(said)), Triple(name, said, literal=True))
 
     def _whole(self, said: str) -> str | None:
-        return self._folded.get(fold(said))
+        return said if said in self.mentions else self._folded.get(fold(said))
 
     def _mention(self, said: str) -> str | None:
-        """Return the mention that is meant: the same, one inside the other, or the one that shares most words."""
-        key = fold(said[:300])
-        if key in self._folded:
-            return self._folded[key]
-        inside = [name for name in self._folded if key and (f" {name} " in f" {key} " or f" {key} " in f" {name} ")]
-        if inside:
-            return self._folded[max(inside, key=len)]
-        words = set(key.split()) - _SMALL
-        shared = {name: len(words & set(name.split())) for name in self._folded}
-        best = max(shared, key=lambda name: shared[name], default="")
-        return self._folded[best] if shared.get(best) else None
+        """Return the one mention that is meant: the same, one inside the other, or the one that shares most words."""
+        whole, key = self._whole(said), fold(said[:300])
+        if whole is not None or not key:
+            return whole
+        holds = [name for name in self._folded if f" {name} " in f" {key} "]
+        longest = max(holds, key=len, default="")
+        found = [name for name in holds if name == longest or f" {name} " not in f" {longest} "]
+        found = found or [name for name in self._folded if f" {key} " in f" {name} "]
+        if not found:
+            words = set(key.split()) - _SMALL
+            shared = {name: len(words & set(name.split())) for name in self._folded}
+            found = [name for name, count in shared.items() if count and count == max(shared.values())]
+        return self._folded[found[0]] if len(found) == 1 else None
 
     def _leading(self, line: str) -> tuple[str, str] | None:
         """Return the name that a line begins with, and what follows its separator."""
         bare = line.lstrip(" \"'“”‘’«»*_[(<")
-        for mention in self._by_length:
-            if bare[: len(mention)].casefold() == mention.casefold():
-                rest = bare[len(mention) :].lstrip("\"'”’»*_]>")
-                match = _BREAK.match(rest)
-                if match or not rest.strip(" .:"):
-                    return mention, rest[match.end() :].strip() if match else ""
-                if rest.startswith(" (") and rest.rstrip(" .").endswith(")"):
-                    return mention, rest.strip(" .()")
+        begun = [mention for mention in self.mentions if bare[: len(mention)].casefold() == mention.casefold()]
+        for mention in sorted(begun, key=lambda mention: (-len(mention), not bare.startswith(mention))):
+            behind = bare[len(mention) :]
+            rest = behind.lstrip("\"'”’»*_]>")
+            match = _BREAK.match(rest)
+            if match or not rest.strip(" .:"):
+                return mention, rest[match.end() :].strip() if match else ""
+            if rest.startswith(" (") and rest.rstrip(" .").endswith(")"):
+                return mention, rest.strip(" .()")
+            said = behind[own.end() :] if (own := _OF.match(behind)) else ""
+            if said and (self.step == lines.TRIPLES or self.vocabulary.relation(_cut(said)[0])):
+                return mention, said
         return None
 
 

@@ -6,10 +6,11 @@ What counts, by rule:
   Dutch painter", "X is a ..."); words such as "senator" stand for the occupation that the knowledge base knows.
 - ``birth``, ``death``, ``spouse``: places, years and names behind "born", "died", "wife" and the like, and the years in
   brackets behind the name.
-- ``sex``: pronouns in a sentence with one name, and forms of address.
+- ``sex``: pronouns behind the name in a sentence with one name, and forms of address.
 - ``stated``: any other proper name in the words around the mention.
 
-Who else is on a picture, and where it was taken, are no facts about the mention, and are left out.
+Who else is on a picture, and where it was taken, are no facts about the mention, and are left out; so is what is denied
+of it ("was not a singer").
 
 A sighting weighs what its rule is worth, times the share of its relation among the facts with this tail, times the
 rarity of the tail. Gold is never read: the knowledge base gives the vocabulary, not the answer. Our own design.
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from melink.enrich.facts import Facts, Made
@@ -32,7 +33,7 @@ from melink.progress import track
 from melink.records import Mention, Triple
 from melink.rerank.prompt import plain
 
-VERSION: Final = 1
+VERSION: Final = 2
 WORTH: Final = {
     "title": 1.0, "apposition": 1.0, "birth": 1.0, "death": 1.0, "spouse": 0.8, "sex": 0.8, "stated": 0.5,
 }  # fmt: skip
@@ -48,6 +49,7 @@ _SPOUSE: Final = frozenset(("wife", "husband", "spouse", "married", "marries", "
 _LIFE: Final = re.compile(r"\s*\((?:[^()]{0,60}?\b)??(\d{4})(?:,[^()–-]{0,40})?\s*[–—-]\s*[^()]{0,60}?\b(\d{4})\b")
 _BORN: Final = re.compile(r"\b(?:born|b\.)[^.;()]{0,40}?\b(\d{4})\b")
 _DIED: Final = re.compile(r"\bdied[^.;()]{0,40}?\b(\d{4})\b")
+_DENIED: Final = re.compile(r"(?:not|never|no longer|neither)\b", re.IGNORECASE)
 _AGES: Final = range(12, 111)
 
 
@@ -90,7 +92,7 @@ class FromPatterns:
 
     def _facts(self, mention: Mention, text: list[Word], hits: Sequence[Hit], alone: bool) -> Facts:
         seen = self.sightings(mention, text, hits, alone)
-        around = zones(mention, text)
+        around = _around(mention, text)
         says = mention.text[slice(*around.behind)].strip(" ,") if around.described else ""
         person = any(each.rule == "sex" or fold(each.relation) in _JOBS for each in seen)
         triples = tuple(Triple(each.relation, each.tail, literal=True) for each in seen)
@@ -105,11 +107,11 @@ class FromPatterns:
             hits: Tails in the sentence outside the mentions, as :meth:`TailIndex.find` gives them.
             alone: Whether no other name of the sentence was asked about.
         """
-        around = zones(mention, text)
+        around = _around(mention, text)
         best: dict[tuple[str, str], Sighting] = {}
         every = [*self._stated(text, hits, around, alone), *self._worded(text, around)]
         if alone:
-            every += [*self._dated(mention), *self._sexed(text)]
+            every += [*self._dated(mention), *self._sexed(mention, text)]
         for each in every:
             key = (each.relation, fold(each.tail))
             if each.weight >= self.least and (key not in best or best[key].weight < each.weight):
@@ -167,8 +169,8 @@ class FromPatterns:
         if named:
             yield Sighting(named[0], year, rule, WORTH[rule])
 
-    def _sexed(self, text: list[Word]) -> Iterator[Sighting]:
-        said = {word.folded for word in text}
+    def _sexed(self, mention: Mention, text: list[Word]) -> Iterator[Sighting]:
+        said = {word.folded for word in text if word.start >= (mention.end or 0)}
         if bool(said & WOMAN) != bool(said & MAN):
             yield from self._named("female" if said & WOMAN else "male", _SEXES, "sex")
 
@@ -204,6 +206,13 @@ def _placed(tail: Tail, cue: set[str]) -> Iterator[Sighting]:
         if word in cue and named:
             yield Sighting(named[0], tail.label, rule, WORTH[rule])
             return
+
+
+def _around(mention: Mention, text: list[Word]) -> Zones:
+    """Return the zones of a mention, without what is denied of it."""
+    found = zones(mention, text)
+    denied = _DENIED.match(mention.text[slice(*found.behind)])
+    return replace(found, behind=(found.behind[1], found.behind[1]), described=False) if denied else found
 
 
 def _near(word: Word, around: Zones) -> str:

@@ -8,8 +8,10 @@ dropped as an ``echo``.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any, Final
 
 from melink.enrich import lines
@@ -25,6 +27,8 @@ from melink.rerank.reading import read_object, without_thoughts
 
 MOST_FACTS: Final = 6
 """Most facts of a name in an answer."""
+_TRIES: Final = 20
+"""So many brackets may stand before the JSON of an answer."""
 _LONGEST: Final = {"description": 160, "object": 60}
 _EXAMPLES: Final[tuple[tuple[str, str, str, dict[str, str]], ...]] = (
     (
@@ -72,7 +76,9 @@ def question(sentence: str, surfaces: Sequence[str], image: str | None, vocabula
 
 
 def read(text: str, mentions: Sequence[str], vocabulary: Vocabulary, keep_unknown: bool = False) -> Parsed:
-    """Read an answer; one that is no JSON object is read as lines (:func:`melink.enrich.parse.parse`).
+    """Read an answer; one without JSON is read as lines (:func:`melink.enrich.parse.parse`).
+
+    Where no schema is enforced the object may stand between other words, and names in a bare list or alone.
 
     Args:
         text: What the model said.
@@ -80,24 +86,49 @@ def read(text: str, mentions: Sequence[str], vocabulary: Vocabulary, keep_unknow
         vocabulary: Types and relations that were offered.
         keep_unknown: Keep triples whose relation was not offered.
     """
-    found = read_object(text)
-    if found is None:
-        begun = without_thoughts(text).lstrip(" \n`json").startswith("{")
-        if begun:  # cut off: half an answer is none
-            return Parsed({mention: Facts() for mention in mentions}, Counter({"no JSON": 1}))
-        return parse(text, mentions, vocabulary, keep_unknown)
-    items = found.get("names")
-    reader = _Reader(vocabulary, keep_unknown)
-    asked = {fold(tame(mention, 200)): mention for mention in reversed(mentions)}
+    items = _items(text)
     facts = {mention: Facts() for mention in mentions}
-    for item in items if isinstance(items, list) else []:
+    if items is None:
+        begun = without_thoughts(text).lstrip(" \n`json[").startswith("{")  # cut off: half an answer is none
+        parsed = Parsed(facts, Counter()) if begun else parse(text, mentions, vocabulary, keep_unknown)
+        known = any(parsed.facts.values()) or parsed.dropped
+        return parsed if known else Parsed(facts, Counter({"no JSON": 1}))
+    reader = _Reader(vocabulary, keep_unknown)
+    exact = {tame(mention, 200): mention for mention in mentions}
+    asked = {fold(shown): mention for shown, mention in reversed(exact.items())}
+    for item in items:
         name = item.get("name") if isinstance(item, dict) else None
-        mention = asked.get(fold(name)) if isinstance(name, str) else None
+        mention = exact.get(name) or asked.get(fold(name)) if isinstance(name, str) else None
         if mention is None:
             reader.dropped["no mention"] += 1
-        elif not facts[mention]:
+        elif facts[mention]:
+            reader.dropped["repeated"] += 1
+        else:
             facts[mention] = reader.facts(mention, item)
     return Parsed(facts, reader.dropped)
+
+
+def _items(text: str) -> list[Any] | None:
+    """Return what an answer lists about names, wherever its JSON stands; None without any."""
+    found: Any = read_object(text)
+    if found is not None:
+        return _listed(found)
+    said, decoder = without_thoughts(text), json.JSONDecoder()
+    for begin in islice(re.finditer(r"[\[{]", said), _TRIES):
+        try:
+            found, _ = decoder.raw_decode(said, begin.start())
+        except (ValueError, RecursionError):
+            continue
+        if (items := _listed(found)) is not None:
+            return items
+    return None
+
+
+def _listed(found: Any) -> list[Any] | None:
+    if isinstance(found, dict):
+        items = [found] if "name" in found else found.get("names")
+        return items if isinstance(items, list) else None
+    return found if any(isinstance(item, dict) for item in found) else None
 
 
 class _Reader:

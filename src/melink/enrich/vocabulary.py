@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from melink.kb.folding import fold
+from melink.rerank.prompt import plain
 
 if TYPE_CHECKING:
     from melink.kb.store import KnowledgeBase
@@ -58,6 +59,29 @@ _SYNONYMS: Final = {
 }
 _CODE: Final = re.compile(r"\(?\bP\d+\b\)?")
 _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_PARTS: Final = re.compile(r"[(),;:/|\[\]]|\s[-–—]\s")
+_PREPOSITIONS: Final = frozenset(
+    [
+        "of",
+        "in",
+        "at",
+        "on",
+        "from",
+        "by",
+        "for",
+        "with",
+        "to",
+        "near",
+        "that",
+        "who",
+        "which",
+        "whose",
+        "where",
+        "based",
+    ]
+)
+_LONGEST: Final = 60
+"""Most characters of a relation's name."""
 
 
 @dataclass(frozen=True)
@@ -82,17 +106,27 @@ class Vocabulary:
         return self._relations.get(key)
 
     def type(self, said: str) -> str | None:
-        """Return the offered type that is meant or that stands in a few words, or None.
+        """Return the offered type that is meant, or None.
 
-        >>> Vocabulary().type("a Person (politician)")
-        'person'
+        A part that is a type counts before a part whose head is one: what stands in brackets, behind a comma and so on
+        is a part of its own.
+
+        >>> Vocabulary().type("law professor (person)"), Vocabulary().type("a capital city of the state")
+        ('person', 'city')
         """
-        words = fold(said[:200])
-        if words in self._types:
-            return self._types[words]
-        padded = f" {words} "
-        inside = [(padded.find(f" {key} "), -len(key), name) for key, name in self._types.items()]
-        return min((each for each in inside if each[0] >= 0), default=(0, 0, None))[2]
+        parts = [fold(part) for part in (said[:200], *_PARTS.split(said[:200]))]
+        whole = (self._types.get(part) for part in parts)
+        heads = (self._head(part) for part in parts)
+        return next((found for found in (*whole, *heads) if found is not None), None)
+
+    def _head(self, words: str) -> str | None:
+        """Return the type that is the head of a few words: the last of them that stands before any preposition."""
+        ends = []
+        for key, name in self._types.items():
+            before, found, after = f" {words} ".partition(f" {key} ")
+            if found and not _PREPOSITIONS & set(before.split()) and (after.split() or ["of"])[0] in _PREPOSITIONS:
+                ends.append((len(key), name))
+        return max(ends, default=(0, None))[1]
 
     @cached_property
     def _relations(self) -> dict[str, str]:
@@ -112,11 +146,11 @@ def _spellings(names: Iterable[str]) -> dict[str, str]:
 def kb_relations(kb: KnowledgeBase, most: int) -> tuple[str, ...]:
     """Return the names of the most frequent relations of a knowledge base, most frequent first.
 
-    A relation id and a literal relation of the same name count together; ids without a name are left out.
+    A relation id and a literal relation of the same name count together; ids without a name are left out. The names
+    become part of the instruction, so each is one short harmless line.
     """
     counts: Counter[str] = Counter()
     for triple, rows in kb.view().distinct_facts():
-        name = triple.relation_label or (triple.relation if triple.literal else "")
-        if name.strip():
-            counts[" ".join(name.split())] += rows
+        if name := plain(triple.relation_label or (triple.relation if triple.literal else ""), _LONGEST):
+            counts[name] += rows
     return tuple(sorted(counts, key=lambda name: (-counts[name], name))[:most])

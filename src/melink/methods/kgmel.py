@@ -16,7 +16,8 @@ mentions of a batch apart, and its entities: cross-entropy of each being itself,
 entity are not pushed apart, as they are never each other's negatives.
 
 Ours: projections without bias, so that what is missing adds nothing; padding takes no part; an item's facts are drawn
-as pairs when there are too many (:mod:`melink.methods.kgmel_inputs`); name evidence (:mod:`melink.methods.name_curve`);
+as pairs when there are too many, and read by the names of relation and tail alone, where the paper has ``label:
+description`` of the entities' (:mod:`melink.methods.kgmel_inputs`); name evidence (:mod:`melink.methods.name_curve`);
 and ``sentence``, one more fact of a mention whose tail is its sentence, so that mentions of which no fact is known meet
 the facts of entities in one space. The score splits by what is the entity's: ``text``, ``image`` and ``triples`` are
 the products of u_m with the three summands of u_e, over |u_e| τ_cl.
@@ -243,7 +244,7 @@ class KGMEL:
         self._frozen = frozen.double().eval().requires_grad_(False)
         self._curve = self._frozen.names.points() if self._frozen.names is not None else np.zeros(KNOTS + 1)
         self._kept: dict[bytes, Kept] = {}
-        self._key_of: dict[str, bytes] = {}
+        self._key_of: dict[str, tuple[bytes, bytes]] = {}  # of all that is read of an entity, and of its facts alone
         self._latest: tuple[Mention, Kept] | None = None
 
     @classmethod
@@ -366,20 +367,28 @@ class KGMEL:
         return self._made_of(self.read_mentions(mentions), images, self._mention_facts(mentions))
 
     def _of_entity(self, entity: Entity) -> Kept:
-        kept = self._kept.get(self._key_of.get(entity.id, b""))
-        return self._of_entities(self.context.kb.take([entity.id]))[0] if kept is None else kept
+        key, known = self._key_of.get(entity.id, (b"", b""))
+        kept = self._kept.get(key)
+        if kept is None or known != _key(chosen(map(fact, entity.triples), self.config.triples)):
+            return self._of_entities(self.context.kb.take([entity.id]))[0]
+        return kept
 
     def _of_entities(self, view: EntityView) -> list[Kept]:
         """Return what is kept of entities; what they are made of is looked at anew, and made once."""
         texts, images, facts = self.read_entities(view), first_images(view), self._facts(view)
-        keys = [_key(*own) for own in zip(texts, images, facts, strict=True)]
+        known = list(map(_key, facts))
+        keys = [_key(own) for own in zip(texts, images, known, strict=True)]
         places = list({key: place for place, key in enumerate(keys) if key not in self._kept}.values())
         new = self._made_of([texts[p] for p in places], [images[p] for p in places], [facts[p] for p in places])
         fresh = dict(zip((keys[place] for place in places), new, strict=True))
         found = [fresh.get(key) or self._kept[key] for key in keys]
         if len(self._kept) + len(fresh) <= KEPT:
             self._kept |= fresh
-            self._key_of.update(zip(view.ids, keys, strict=True))
+        for id, *own in zip(view.ids, keys, known, strict=True):
+            if own[0] in self._kept:
+                self._key_of[id] = own[0], own[1]
+            else:
+                self._key_of.pop(id, None)
         return found
 
     def _made_of(
@@ -454,10 +463,9 @@ class KGMEL:
         return {}
 
 
-def _key(text: str, image: str | None, facts: Sequence[Fact]) -> bytes:
-    """Return a hash of what an item is made of."""
-    content = repr((text, image, facts)).encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(content, digest_size=16).digest()
+def _key(parts: Sequence[object]) -> bytes:
+    """Return a hash of what an item, or a part of it, is made of."""
+    return hashlib.blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _words(own: Fact) -> str:

@@ -3,15 +3,17 @@
 A fact is a pair of texts, relation and tail, kept together: they cannot get out of step. Equal pairs of one item count
 once; an item with more facts than are wanted keeps those of as many relations as possible, chosen by a hash of their
 words, so the choice depends on the facts alone and not on their order.
+
+Ours: relation and tail are read by their names alone, on both sides. The paper reads those of entities as ``label:
+description``, which the facts of a mention, bare words, have not.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -27,8 +29,6 @@ from melink.records import Mention, Triple
 Fact = tuple[str, str]
 """Texts of relation and tail; the relation is empty for the mention's own sentence."""
 Description = Literal["instead", "beside", "ignored"]
-
-_ASIDE: Final = re.compile(r"\s*\([^()]*\)")
 
 
 def mention_texts(template: str, description: Description, mentions: Sequence[Mention]) -> list[str]:
@@ -54,11 +54,30 @@ def _mention_text(template: str, description: Description, mention: Mention) -> 
 def entity_texts(template: str, asides: bool, view: EntityView, most_triples: int) -> list[str]:
     """Return what is read of entities, without what stands in brackets unless ``asides``."""
     texts = read_entities(template, view, most_triples)
-    return texts if asides else [_ASIDE.sub("", text).removesuffix(":").rstrip() for text in texts]
+    return texts if asides else [_without_asides(text).removesuffix(":").rstrip() for text in texts]
+
+
+def _without_asides(text: str) -> str:
+    """Drop what stands in round brackets, and the blanks before it; a bracket without its partner stays."""
+    opened: list[int] = []
+    asides: list[tuple[int, int]] = []
+    for place, letter in enumerate(text):
+        if letter == "(":
+            opened.append(place)
+        elif letter == ")" and opened:
+            begin = opened.pop()
+            while asides and asides[-1][0] > begin:
+                asides.pop()
+            asides.append((begin, place + 1))
+    kept, last = [], 0
+    for begin, end in asides:
+        kept.append(text[last:begin].rstrip())
+        last = end
+    return "".join((*kept, text[last:]))
 
 
 def fact(triple: Triple) -> Fact:
-    """Return the texts of a triple."""
+    """Return the names of a triple's relation and tail; their ids where they have none."""
     return triple.relation_label or triple.relation, triple.tail_label or triple.tail
 
 

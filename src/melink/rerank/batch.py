@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from melink.rerank.abilities import Abilities, Form
 from melink.rerank.answer import NOT_ASKED, Answer
@@ -19,6 +19,17 @@ from melink.rerank.settings import LLMSettings
 from melink.rerank.wire import Wire
 
 
+@dataclass
+class Silence:
+    """How many requests in a row had no answer, over all batches of one model.
+
+    Attributes:
+        rows: So many.
+    """
+
+    rows: int = 0
+
+
 class Batch:
     """Asks a list of requests. Make it and use it inside one event loop.
 
@@ -26,17 +37,20 @@ class Batch:
         settings: Which server, and the limits.
         cache: Where answers are looked up and kept.
         meter: Counts and stops.
+        silence: Counts rows without an answer.
         advance: Told 1 after each row.
     """
 
-    def __init__(self, settings: LLMSettings, cache: Cache, meter: Meter, advance: Callable[[int], None]) -> None:
+    def __init__(
+        self, settings: LLMSettings, cache: Cache, meter: Meter, silence: Silence, advance: Callable[[int], None]
+    ) -> None:
         self._settings, self._cache, self._meter, self._advance = settings, cache, meter, advance
+        self._silence = silence
         self._abilities = Abilities(settings, cache)
         self._keeper = Keeper(cache)
         self._wire: Wire | None = None
         self._twins: dict[bytes, asyncio.Future[Answer]] = {}
         self._not_before = 0.0
-        self._unanswered = 0
         self._stopping = asyncio.Event()
         self._settled = asyncio.Event()
         self._reason = ""
@@ -105,6 +119,8 @@ class Batch:
         found = self._cache.get(prepared.key)
         if found is None or (found.text_only and self._settings.images == "require"):
             return None
+        if self._settings.structured == "always" and prepared.schema is not None and not found.structured:
+            return None
         return _answer(found, cached=True)
 
     async def _asked(self, prepared: Prepared) -> Answer:
@@ -115,11 +131,11 @@ class Batch:
         async with self._abilities.scouting(self._abilities.form(prepared)):
             answer = await self._attempts(prepared, self._wire)
         if answer.failure is None:
-            self._unanswered = 0
+            self._silence.rows = 0
         elif answer.failure not in NOT_ASKED:
-            self._unanswered += 1
-            if self._unanswered >= self._settings.give_up_after:
-                self.stop(f"{self._unanswered} requests in a row had no answer; the last: {answer.detail}")
+            self._silence.rows += 1
+            if self._silence.rows >= self._settings.give_up_after:
+                self.stop(f"{self._silence.rows} requests in a row had no answer; the last: {answer.detail}")
         return answer
 
     async def _attempts(self, prepared: Prepared, wire: Wire) -> Answer:

@@ -35,7 +35,7 @@ INSERT INTO answers VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (key) DO UPDATE S
   text = excluded.text, cut = excluded.cut, structured = excluded.structured, pictures = excluded.pictures,
   text_only = excluded.text_only, tokens_in = excluded.tokens_in, tokens_out = excluded.tokens_out,
   reused = excluded.reused, seconds = excluded.seconds, made = excluded.made
-  WHERE answers.text_only AND NOT excluded.text_only
+  WHERE (answers.text_only AND NOT excluded.text_only) OR (excluded.structured AND NOT answers.structured)
 """
 
 
@@ -94,7 +94,8 @@ class Cache:
     def put_all(self, answers: Mapping[bytes, Stored]) -> None:
         """Keep answers, all or none; they are on disk when this returns.
 
-        What is there already stays, but a text-only answer gives way to one with pictures.
+        What is there already stays, but a text-only answer gives way to one with pictures, and free text to an answer
+        that was held to a schema.
         """
         now = time.time()
         rows = [(key, *astuple(stored), now) for key, stored in answers.items()]

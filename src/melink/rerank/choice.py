@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from melink.records import NIL
@@ -33,7 +34,14 @@ class Choices:
     ids: Mapping[str, str]
 
     @classmethod
-    def offer(cls, entities: Sequence[str], texts: Iterable[str] = (), seed: int = 0, nil: bool = False) -> Choices:
+    def offer(
+        cls,
+        entities: Sequence[str],
+        texts: Iterable[str] = (),
+        seed: int = 0,
+        nil: bool = False,
+        last: Iterable[str] = (),
+    ) -> Choices:
         """Draw a local id for each entity.
 
         Args:
@@ -41,6 +49,8 @@ class Choices:
             texts: All other text of the prompt; no local id occurs in it, not even spaced, or in other letters.
             seed: The same entities, texts and seed give the same local ids.
             nil: Offer :data:`melink.records.NIL` as well, last.
+            last: Text that stands behind the candidates, such as the sentence: no local id occurs in it either, but
+                the ids change with it only where one would, so that servers can reuse what stands before.
 
         Raises:
             ValueError: An entity id occurs twice.
@@ -51,6 +61,7 @@ class Choices:
         written = [_bare(text) for text in texts]
         source = hashlib.sha256(repr((seed, every, written)).encode("utf-8", "replace")).digest()
         draw = random.Random(source)
+        written += map(_bare, last)
         taken: dict[str, str] = {}
         for entity in every:
             taken[_fresh(draw, taken, written)] = entity
@@ -62,10 +73,11 @@ class Choices:
         Raises:
             KeyError: It was not offered.
         """
-        for local, offered in self.ids.items():
-            if offered == entity:
-                return local
-        raise KeyError(entity)
+        return self._local[entity]
+
+    @cached_property
+    def _local(self) -> dict[str, str]:
+        return {entity: local for local, entity in self.ids.items()}
 
     def schema_of_one(self) -> dict[str, Any]:
         """Return the JSON schema of an answer that names one of them: ``{"id": "k47"}``."""

@@ -134,13 +134,14 @@ class KAR:
         count, settings = len(case.candidates), self._settings
         facts = [self._facts(entity) for entity in case.entities]
         names = [scored.label or entity.label for scored, entity in zip(case.candidates, case.entities, strict=True)]
-        texts = [*names, *(text for own in facts for text in own.values()), case.mention.text, case.mention.surface]
+        texts = [*names, *(text for own in facts for text in own.values()), _RULES[settings.variant]]
+        said = (case.mention.text, case.mention.surface)
         pictures = [case.mention.image] if settings.pictures and case.mention.image else []
         found = []
         for order in arrangements(count, settings.permutations):
             shown = order if settings.order == "best_first" else order[::-1]
             ids = [case.candidates[place].id for place in shown]
-            choices = Choices.offer(ids, [*texts, _RULES[settings.variant]])
+            choices = Choices.offer(ids, texts, last=said)
             blocks = [entry(choices.local(case.candidates[p].id), names[p], facts[p], settings.longest) for p in shown]
             parts = user_turn(blocks, sentence(case.mention), pictures, _CLOSING[settings.variant])
             one = settings.variant == "select_one"

@@ -19,7 +19,6 @@ from typing import Any, ClassVar, Final, Literal, Self
 from pydantic import Field
 
 from melink.config import parse
-from melink.errors import ConfigError
 from melink.features.encoder import Encoder
 from melink.features.load import load_text
 from melink.methods.base import Context
@@ -63,6 +62,9 @@ _TOKENS: Final[dict[Variant, int]] = {"cited": 96, "id_only": 24, "spoken": 256}
 _CITED: Final = 3
 """Most facts that an answer may cite."""
 _CITATION: Final = re.compile(r"\b([a-z]\d+)\.(\d+)\b", re.IGNORECASE)
+_FACTS: Final = re.compile(r"""["']facts["']\s*:\s*(?:\[[^\]]*(?:\]|\Z)|"[^"]*"?)""")
+_ID: Final = re.compile(r"""["']id["']\s*:\s*["']([^"']*)["']""")
+_ALONE: Final = re.compile(r"\W*(\w+)\W*")
 
 
 class KGMELSettings(AskSettings):
@@ -76,7 +78,7 @@ class KGMELSettings(AskSettings):
         most: Triples of a candidate that are shown.
         limit: Triples of a candidate that are looked at, the first ones of the knowledge base.
         longest: Most characters of a description.
-        encoder: Text encoder that compares triples; that of the run when None.
+        encoder: Text encoder that compares triples; that of the run when None, and minilm where it has none.
     """
 
     k: int = Field(default=16, ge=1)
@@ -122,7 +124,7 @@ class KGMELReranker:
         """Make it from plain settings.
 
         Raises:
-            ConfigError: Unknown settings, or no text encoder to compare triples with.
+            ConfigError: Unknown settings.
         """
         parsed = parse(KGMELSettings, settings, "rerank")
         triples = None
@@ -190,7 +192,8 @@ class KGMELReranker:
 
     def _read(self, case: Case, prompt: _Prompt, answer: Answer) -> Look:
         evidence = [[kept.evidence() for kept in own] for own in prompt.shown]
-        chosen, cited = read(prompt.choices, answer.text) if answer.ok else (None, [])
+        spoken = self._settings.variant == "spoken"
+        chosen, cited = read(prompt.choices, answer.text, spoken) if answer.ok else (None, [])
         place = {candidate.id: place for place, candidate in enumerate(case.candidates)}
         for id, number in cited:
             if 0 < number <= len(evidence[place[id]]):
@@ -202,10 +205,18 @@ class KGMELReranker:
         return Look((place[chosen],), answer=told, evidence=kept)
 
 
-def read(choices: Choices, text: str) -> tuple[str | None, list[tuple[str, int]]]:
+def read(choices: Choices, text: str, spoken: bool = False) -> tuple[str | None, list[tuple[str, int]]]:
     """Return the entity that an answer names, or None, and the facts that it cites: entity and number.
 
-    A citation such as ``k47.2`` names nobody. What is left counts as :meth:`melink.rerank.choice.Choices.one` says.
+    What is cited names nobody: neither ``k47.2`` nor what stands in the field ``facts``. Of the rest the field ``id``
+    counts, even where the JSON is cut off or stands between other words; without one the first id, as
+    :meth:`melink.rerank.choice.Choices.one` says. METHODS.md has the first id of the whole answer, which is often one
+    that speaks of a fact.
+
+    Args:
+        choices: The ids that were offered.
+        text: The answer.
+        spoken: It was to end in a line that is one id alone: the last such line counts before the first id.
     """
     said = without_thoughts(text)
     found = read_object(said)
@@ -213,18 +224,22 @@ def read(choices: Choices, text: str) -> tuple[str | None, list[tuple[str, int]]
     pieces = [piece for piece in (listed if isinstance(listed, list) else [listed]) if isinstance(piece, str)]
     cited = [(id.lower(), int(number[:6])) for piece in pieces for id, number in _CITATION.findall(piece)]
     known = [(choices.ids[id], number) for id, number in dict.fromkeys(cited) if id in choices.ids]
-    return choices.one(_CITATION.sub(" ", said)), known[:_CITED]
+    rest = _CITATION.sub(" ", said)
+    if found is None or "id" not in found:
+        rest = _FACTS.sub(" ", rest)
+        alone = [match[1] for line in rest.splitlines() if (match := _ALONE.fullmatch(line))]
+        alone = [id for id in alone if id.lower() in choices.ids]
+        if (field := _ID.search(rest)) is not None:
+            rest = field[1]
+        elif spoken and alone:
+            rest = alone[-1]
+    return choices.one(rest), known[:_CITED]
 
 
 def _encoder(settings: KGMELSettings, context: Context) -> Encoder:
     if settings.encoder is not None:
         return load_text(settings.encoder)
-    if context.text is None:
-        raise ConfigError(
-            "kgmel compares triples with a text encoder, and nothing else in this run needs one",
-            "name one with --set rerank.encoder=minilm, or show unfiltered triples with --set rerank.filter=false",
-        )
-    return context.text
+    return load_text("minilm") if context.text is None else context.text
 
 
 def _block(local: str, name: str, about: str, shown: Sequence[Kept], settings: KGMELSettings) -> str:

@@ -23,7 +23,7 @@ from typing import Final, Self
 
 from melink import progress
 from melink.rerank.answer import Answer
-from melink.rerank.batch import Batch
+from melink.rerank.batch import Batch, Silence
 from melink.rerank.budget import Meter, Tally
 from melink.rerank.cache import Cache
 from melink.rerank.request import Picture, Request
@@ -52,7 +52,13 @@ class LanguageModel:
         self.settings = settings
         self._cache = Cache(cache)
         self._meter = Meter(settings)
+        self._silence = Silence()
         self._turn = threading.Lock()
+
+    @property
+    def gone(self) -> bool:
+        """Whether so many requests in a row had no answer that the server is taken for gone."""
+        return self._silence.rows >= self.settings.give_up_after
 
     @property
     def tally(self) -> Tally:
@@ -81,7 +87,7 @@ class LanguageModel:
         """
         rows = list(requests)
         with self._turn, progress.task(what, len(rows), "answers") as advance:
-            return _Run(self.settings, self._cache, self._meter, advance).wait(rows)
+            return _Run(self.settings, self._cache, self._meter, self._silence, advance).wait(rows)
 
     def close(self) -> None:
         """Close the cache."""
@@ -99,8 +105,10 @@ class LanguageModel:
 class _Run:
     """One batch in a thread of its own."""
 
-    def __init__(self, settings: LLMSettings, cache: Cache, meter: Meter, advance: Callable[[int], None]) -> None:
-        self._parts = (settings, cache, meter, advance)
+    def __init__(
+        self, settings: LLMSettings, cache: Cache, meter: Meter, silence: Silence, advance: Callable[[int], None]
+    ) -> None:
+        self._parts = (settings, cache, meter, silence, advance)
         self._grace = settings.grace
         self._answers: list[Answer] = []
         self._error: BaseException | None = None

@@ -154,7 +154,7 @@ def test_vocabularies() -> None:
     ]
     said = ("A person (politician)", "HUMAN", "political group", "a film", "The city-state", "thing", "")
     assert [Vocabulary().type(each) for each in said] == [
-        "person", "person", "political group", "work of art", "city", None, None,
+        "person", "person", "political group", "work of art", "state", None, None,
     ]  # fmt: skip
 
 

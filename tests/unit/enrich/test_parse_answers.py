@@ -122,6 +122,38 @@ def test_a_description_however_it_is_written(lines: str) -> None:
     assert told.lower().removeprefix("a ") == "country in the caucasus"
 
 
+PROSE = [
+    ("Georgia | country, at the crossing of Europe and Asia", "country, at the crossing of Europe and Asia"),
+    ("Georgia: Capital, and largest city of France", "Capital, and largest city of France"),
+    ("Georgia | Continent - the second smallest", "Continent - the second smallest"),
+    ("Georgia:\nCountry, in the Caucasus", "Country, in the Caucasus"),
+    ("A large land, country, of wine", "A large land, country, of wine"),
+]
+
+
+@pytest.mark.parametrize(("lines", "told"), PROSE)
+def test_a_description_that_begins_with_a_relation_is_no_triple(lines: str, told: str) -> None:
+    assert parse(f"Step 2: Descriptions\n{lines}", ["Georgia"], VOCABULARY).facts["Georgia"] == Facts(description=told)
+
+
+def test_a_name_that_is_a_relation_is_a_name() -> None:
+    facts = parse("Step 2\nGenre | a kind of art", ["Genre"], VOCABULARY).facts["Genre"]
+    assert facts == Facts(description="a kind of art")
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("law professor (person)", "person"), ("state senator (person)", "person"), ("country singer", None),
+        ("book publisher (company)", "company"), ("city council member; person", "person"), ("film director", None),
+        ("a Person (politician)", "person"), ("Country (sovereign state)", "country"), ("Artwork by X", "work of art"),
+        ("a country in the state of peace", "country"), ("member of the company", None), ("law agency", "agency"),
+    ],
+)  # fmt: skip
+def test_the_head_of_a_few_words_is_their_type(said: str, kind: str | None) -> None:
+    assert VOCABULARY.type(said) == kind
+
+
 WHOLE = """\
 **Step 1: Types**\r
 - Georgia | country\r
@@ -187,12 +219,31 @@ def test_answers_without_headings_and_under_names() -> None:
         ("Angéla Merkél", "Angela Merkel"),
         ("the", None),
         ("Paris", None),
+        ("Angela Merkel and Barack Obama", None),
+        ("Angela Merkel's", "Angela Merkel"),
     ],
 )
 def test_heads_are_matched_to_names(head: str, owner: str | None) -> None:
     parsed = parse(f"Step 3\n{head} | occupation | politician", ["Angela Merkel", "Barack Obama"], VOCABULARY)
     assert [name for name, facts in parsed.facts.items() if facts] == ([owner] if owner else [])
     assert parsed.dropped["no mention"] == (owner is None)
+
+
+def test_a_head_that_may_mean_several_names_means_none() -> None:
+    parsed = parse("Step 3\nSmith | occupation | nurse", ["John Smith", "Jane Smith"], VOCABULARY)
+    assert parsed.dropped == {"no mention": 1} and not any(parsed.facts.values())
+
+
+def test_names_that_differ_in_case_only() -> None:
+    text = "Apple | company\nAPPLE: product\nStep 3\nApple | industry | music\nAPPLE, industry, food"
+    facts = parse(text, ["Apple", "APPLE"], VOCABULARY).facts
+    assert [(each.type, each.triples[0].tail) for each in facts.values()] == [("company", "music"), ("product", "food")]
+
+
+def test_the_fact_of_a_name_in_the_genitive() -> None:
+    assert pairs("Georgia's capital: Tbilisi") == pairs("Step 3\nGeorgia’s capital: Tbilisi") == CAPITAL
+    parsed = parse("Step 3\nGeorgia's wine: red", ["Georgia"], VOCABULARY)
+    assert parsed.dropped == {"unknown relation": 1}
 
 
 def test_names_with_separators_in_them() -> None:
@@ -206,14 +257,23 @@ def test_names_with_separators_in_them() -> None:
 @pytest.mark.parametrize(
     "said",
     ["unknown", "Unknown.", "None", "N/A", "n/a", "not applicable", "-", "?", "null", "not specified in the text", "",
-     "Not mentioned", "(unknown)", "object", "no information available", "Georgia"],
+     "Not mentioned", "(unknown)", "N/A (not available)", "object", "no information available", "Georgia"],
 )  # fmt: skip
 def test_objects_that_say_nothing_are_dropped(said: str) -> None:
     assert pairs(f"Step 3\nGeorgia | capital | {said}") == set()
 
 
 def test_objects_that_look_like_nothing_are_kept() -> None:
-    for said in ("Unknown Pleasures", "Nonesuch", "Nadia", "St. Louis", "Washington, D.C.", "Not a Love Story"):
+    for said in (
+        "Unknown Pleasures",
+        "Nonesuch",
+        "Nadia",
+        "St. Louis",
+        "Washington, D.C.",
+        "Not a Love Story",
+        "A",
+        "N",
+    ):
         assert pairs(f"Georgia | located in | {said}") == {("located in", said)}
         assert not is_nothing(said)
 

@@ -60,6 +60,11 @@ def said(text: str, surface: str) -> set[tuple[str, str]]:
         ("Rembrandt with the painter Frans Hals", set()),
         ("Rembrandt, by painter Frans Hals", set()),
         ("Politician Frans Hals with Rembrandt", set()),
+        ("Ann Lee and her husband Rembrandt", set()),
+        ("She met Rembrandt.", set()),
+        ("Rembrandt won. The Dutch crowd cheered him", {("sex", "male")}),
+        ("Rembrandt was not a painter", set()),
+        ("Rembrandt was never a painter in Leiden", set()),
     ],
 )
 def test_what_a_sentence_says_about_its_name(text: str, expected: set[tuple[str, str]]) -> None:

@@ -84,6 +84,32 @@ def test_relations_of_its_own_are_kept_when_asked() -> None:
     assert [triple.words() for triple in found.facts["Georgia"].triples] == ["likes: Asia", "instance of: country"]
 
 
+ALONE = {"name": "Georgia", "type": "country", "description": "", "facts": [fact("capital", "Tbilisi")]}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [json.dumps([ALONE]), json.dumps(ALONE), f"Sure [1]! {json.dumps({'names': [ALONE]})} Anything else?"],
+    ids=["list", "object", "embedded"],
+)
+def test_json_without_a_schema_takes_other_shapes(said: str) -> None:
+    found = read(said, ["Georgia"], OFFERED)
+    assert found.facts["Georgia"].telling and not found.dropped
+
+
+@pytest.mark.parametrize("said", ['{"names": {"Georgia": {}}}', "Sure! I can help.", '[{"name": "Georgia", "ty', "{}"])
+def test_an_answer_that_holds_nothing_is_counted(said: str) -> None:
+    found = read(said, ["Georgia"], OFFERED)
+    assert found.dropped == {"no JSON": 1} and found.facts == {"Georgia": Facts()}
+    assert not read('{"names": []}', ["Georgia"], OFFERED).dropped
+
+
+def test_names_that_differ_in_case_only() -> None:
+    said = {"names": [{**ALONE, "name": name} for name in ("APPLE", "Apple", "apple")]}
+    found = read(json.dumps(said), ["Apple", "APPLE"], OFFERED)
+    assert all(found.facts.values()) and found.dropped == {"repeated": 1}
+
+
 def test_lines_are_read_as_lines() -> None:
     found = read("Step 3: Triples\nGeorgia | capital | Tbilisi", ["Georgia"], OFFERED)
     assert found.facts["Georgia"].triples == (Triple("capital", "Tbilisi", literal=True),)

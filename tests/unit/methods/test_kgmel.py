@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 
+from melink.config import load, parse
 from melink.datasets.detect import open_dataset
 from melink.datasets.leaks import leak_report
 from melink.datasets.mentions import read_mentions
@@ -25,8 +27,10 @@ from melink.methods.base import Context, total
 from melink.methods.kgmel import KGMEL, KGMELSettings
 from melink.methods.kgmel_inputs import chosen, entity_texts, gathered, mention_facts, mention_texts
 from melink.records import Entity, Labelled, Mention, Triple
+from melink.rerank.kgmel import KGMELSettings as RerankSettings
 from melink.runs import Run, read_run
 from melink.train.course import Course
+from melink.train.plan import Plan
 from melink.train.run import train_run
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "datasets"
@@ -73,6 +77,8 @@ class TestReading:
         template = "{label}: {description}"
         assert entity_texts(template, False, kb.view(), 6) == ["Ann Lee: Singer.", "Ann Lee: A ferry.", "Wales"]
         assert entity_texts(template, True, kb.view(), 6)[1] == "Ann Lee: A ferry (1912)."
+        kb.upsert([Entity("E2", "A (b (c) (d) e) f) (g", description="(h) i (j")])
+        assert entity_texts(template, False, kb.view(), 6)[1] == "A f) (g: i (j"
 
     def test_the_sentence_is_one_more_fact_unless_facts_are_off(self) -> None:
         mention = Mention("1", "Ann sings", "Ann", triples=(literal("occupation", "singer"),) * 2)
@@ -190,6 +196,35 @@ class TestKept:
         fresh.module.load_state_dict(method.module.state_dict())
         fresh._deploy()
         np.testing.assert_array_equal(scores(fresh, [mention]), after)
+
+    def test_reasons_name_the_facts_of_now(self, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Though nothing is scored in between, and though no more vectors are kept."""
+        method, mention = KGMEL.build(context, {}), Mention("1", "Ann acts", "Ann")
+        scores(method, [mention])
+        monkeypatch.setattr("melink.methods.kgmel.KEPT", 3)
+        for name in ("actor", "poet"):
+            context.kb.upsert([Entity("E2", "Ann Lee", triples=(literal("occupation", name),))])
+            entity = context.kb.view().entity(1)
+            assert f"occupation: {name} (attention 1.00" in method.explain(mention, entity)["attended_triples"][0]
+            scores(method, [mention])
+            assert f"occupation: {name} (attention 1.00" in method.explain(mention, entity)["attended_triples"][0]
+
+
+def test_the_run_file_of_the_paper_can_be_used() -> None:
+    file = Path(__file__).parents[3] / "reproductions" / "kgmel" / "kgmel.yaml"
+    run = load(Run, file)
+    settings, plan = parse(KGMELSettings, run.settings), Plan.of(run)
+    assert (run.method, settings.top, settings.beta, settings.sentence, settings.names) == (
+        "kgmel",
+        3,
+        0.5,
+        False,
+        False,
+    )
+    assert (plan.batch, plan.head_lr / 10, plan.weight_decay, plan.negatives.hard) == (1024, 1e-3, 1e-5, 0)
+    stage = yaml.safe_load(file.read_text(encoding="utf-8").splitlines()[-1].removeprefix("# "))["rerank"]
+    reranker = parse(RerankSettings, {name: value for name, value in stage.items() if name != "name"})
+    assert (stage["name"], reranker.k, reranker.n, reranker.variant) == ("kgmel", 16, 15, "spoken")
 
 
 def released(split: str) -> list[Labelled]:

@@ -98,6 +98,16 @@ def test_local_ids_are_new_short_and_repeatable() -> None:
         Choices.offer(["Q1", "Q1"])
 
 
+def test_ids_change_with_the_sentence_only_where_it_holds_one() -> None:
+    """So that a server can reuse the candidates that stand before the sentence."""
+    entities = [f"Q{n}" for n in range(8)]
+    plain = Choices.offer(entities, ["some text"])
+    assert Choices.offer(entities, ["some text"], last=["One sentence", "name"]) == plain
+    taken = list(plain.ids)[3]
+    other = Choices.offer(entities, ["some text"], last=[f"answer {taken[0]}-{taken[1:]}"])
+    assert taken not in other.ids and list(other.ids)[:3] == list(plain.ids)[:3]
+
+
 def test_nil_is_offered_last() -> None:
     choices = Choices.offer(["Q1"], nil=True)
     assert list(choices.ids.values()) == ["Q1", NIL]

@@ -36,6 +36,14 @@ def test_the_first_answer_stays_but_text_only_gives_way() -> None:
     assert cache.get(b"k") == STORED
 
 
+def test_free_text_gives_way_to_an_answer_that_was_held_to_a_schema() -> None:
+    cache = Cache()
+    cache.put(b"k", replace(STORED, text="free", structured=False))
+    cache.put(b"k", STORED)
+    cache.put(b"k", replace(STORED, text="free", structured=False))
+    assert cache.get(b"k") == STORED
+
+
 def test_abilities_are_those_of_a_server_and_model_and_grow_old() -> None:
     cache = Cache()
     assert cache.ability("s", "m", "pictures", 0) is None
