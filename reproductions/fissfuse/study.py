@@ -4,12 +4,12 @@
     python reproductions/fissfuse/study.py --data ../shared/data -o OUT --sets wikimel --seeds 0 --systems fissfuse
 
 Every system ranks, of each mention, the 100 candidates that all generators together propose; gold that is not listed
-is a miss, in training a mention less. All have the same frozen encoders, all but ``zeroshot`` read the same texts. Then
-learning curves: shares of the training mentions, whole sentences. Then rerankers behind the trained FissFuse: KAR with a
-language model on ambiguous mentions (``--mentions``, ``--url``, ``--model``; a bundled small one when no server is
-named), and the cross-encoder, of figures alone and reading, its last word fitted on other sentences. A finished cell is not done again. Writes
-OUT/lists/*.jsonl, OUT/cells/*.json, OUT/table.json, OUT/table.md and OUT/curve-SET.svg. For the sake of two cores,
-FissFuse and MIMIC read 24 tokens of a text.
+is a miss, in training a mention less. All have the same frozen encoders, all but ``zeroshot`` read the same texts.
+Then learning curves: shares of the training mentions, whole sentences. Then rerankers behind the trained FissFuse: KAR
+with a language model on ambiguous mentions (``--mentions``, ``--url``, ``--model``; a bundled small one when no server
+is named), and the cross-encoder, of figures alone and reading, its last word fitted on other sentences. A finished
+cell is not done again. Writes OUT/lists/*.jsonl, OUT/cells/*.json, OUT/table.json, OUT/table.md and OUT/curve-SET.svg.
+For the sake of two cores, FissFuse and MIMIC read 24 tokens of a text.
 """
 
 from __future__ import annotations
