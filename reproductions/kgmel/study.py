@@ -83,11 +83,8 @@ def main() -> None:
     folder = asked.kb or _knowledge(asked.data, asked.output)
     for name in asked.sets.split(","):
         _enriched(asked.data, asked.output, folder, name)
-    work = [
-        (asked.data, asked.output, folder, name, int(seed), systems, asked.sample)
-        for seed in asked.seeds.split(",")
-        for name in asked.sets.split(",")
-    ]
+    seeds = [int(seed) for seed in asked.seeds.split(",")]
+    work = [(asked.data, asked.output, folder, name, seeds, systems, asked.sample) for name in asked.sets.split(",")]
     if asked.jobs == 1:
         for each in work:
             _run(*each)
@@ -126,21 +123,35 @@ def _enriched(data: Path, output: Path, kb: Path, name: str) -> None:
 
 
 def _run(
-    data: Path, output: Path, kb_folder: Path, name: str, seed: int, systems: Sequence[str], folder: Path | None
+    data: Path,
+    output: Path,
+    kb_folder: Path,
+    name: str,
+    seeds: Sequence[int],
+    systems: Sequence[str],
+    folder: Path | None,
 ) -> None:
-    """Do the cells of one benchmark and one seed that are not there yet."""
+    """Do the cells of one benchmark that are not there yet; all seeds of a row, which share what is read and mined."""
     import orjson
 
     from melink.datasets.mentions import read_mentions
     from melink.kb.disk import write_json
     from melink.kb.store import KnowledgeBase
 
-    files = {system: output / "cells" / f"{name}-{_plain(system)}-{seed}.json" for system in systems}
+    files = {
+        (system, seed): output / "cells" / f"{name}-{_plain(system)}-{seed}.json"
+        for system in systems
+        for seed in seeds
+    }
     sample = _sample(folder, name)
-    missing = [system for system in systems if not files[system].is_file()]
-    full = files.get("full")
-    if sample and full and full.is_file() and "sample" not in orjson.loads(full.read_bytes()):
-        missing = ["full", *missing]
+
+    def lacks(cell: tuple[str, int]) -> bool:
+        file = files[cell]
+        if not file.is_file():
+            return True
+        return cell[0] == "full" and bool(sample) and "sample" not in orjson.loads(file.read_bytes())
+
+    missing = [cell for cell in files if lacks(cell)]
     if not missing:
         return
     (output / "cells").mkdir(parents=True, exist_ok=True)
@@ -152,14 +163,14 @@ def _run(
     slices = (data / "slices" / f"{name}_valid_ambiguous.tsv").read_text().splitlines()[1:]
     ambiguous = {line.split("\t")[0] for line in slices}
     shared: dict[str, Any] = {}
-    for system in missing:
+    for system, seed in missing:
         began, cpu = time.perf_counter(), time.process_time()
         settings, facts, plan = SYSTEMS[system]
         train, valid = (list(read_mentions(sources[facts][split], images)) for split in ("train", "valid"))
         asked = sample if system == "full" else {}
         cell = _cell(kb, train, valid, ambiguous, {**TEXTS, **settings}, {**PLAN, **plan, "seed": seed}, shared, asked)
         took = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu}
-        write_json(files[system], {"set": name, "system": system, "seed": seed, **took, **cell})
+        write_json(files[system, seed], {"set": name, "system": system, "seed": seed, **took, **cell})
         Console(stderr=True).print(name, seed, system, cell["all"]["hits@1"], cell["ambiguous"]["hits@1"], took)
 
 
