@@ -47,6 +47,12 @@ SYSTEMS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
     "zeroshot: whole image with whole image": ("dlib", "zeroshot", {}),
 }
 """Row → face model of the knowledge base, method, settings."""
+SHORT: Final = {
+    "regions, faces, identity": "all three",
+    "regions, faces, identity (hog)": "all three (hog)",
+    "zeroshot: whole image with whole image": "zeroshot, whole",
+}
+"""Row → what the plot calls it."""
 PLAN: Final[dict[str, Any]] = {"epochs": 6, "batch": 64, "valid_mentions": 0, "checkpoint_every": 1000}
 
 

@@ -280,12 +280,13 @@ def _curves(rows: Sequence[Mapping[str, Any]]) -> str:
     for place, row in enumerate(rows):
         means, look = {case: own["mean"] for case, own in row["figures"].items()}, (place % COLOURS, place // COLOURS)
         many = tuple(Dot(n, means[case]) for n, case in enumerate(("one", "two", "three"), 1))
-        crowd.append(Line(row["system"], many, *look))
+        name = portraits.SHORT.get(row["system"], row["system"])
+        crowd.append(Line(name, many, *look))
         dots = [Dot(0, means["one"])]
         for severity in (1, 2, 3):
             own = [means[f"{how} {severity}"] for how in hows if f"{how} {severity}" in means]
             dots += [Dot(severity, fmean(own))] if own else []
-        poor.append(Line(row["system"], tuple(dots), *look))
+        poor.append(Line(name, tuple(dots), *look))
     plots = [
         trend(crowd, [Tick(n, (str(n),)) for n in (1, 2, 3)], "people in the picture"),
         trend(poor, [Tick(n, (str(n),)) for n in (0, 1, 2, 3)], f"severity, mean of {', '.join(hows)}"),
