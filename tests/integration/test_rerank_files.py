@@ -137,6 +137,19 @@ def test_rank_topk_on_candidate_lists(demo: Demo, mentions: Path, tmp_path: Path
     assert agreement["mentions"] == found["rerank"]["counts"]["asked"] and agreement["mean"] == 0.5
 
 
+def one_in_three(call: Call) -> None:
+    call.say(json.dumps({"id": offered(call)[0]}) if call.number % 3 == 0 else "no idea")
+
+
+def test_an_order_without_an_answer_agrees_with_nobody(demo: Demo, mentions: Path, tmp_path: Path) -> None:
+    with serving(one_in_three) as server:
+        more = settings(server.url, tmp_path / "c.sqlite", "rerank.permutations=3", "rerank.llm.concurrency=1")
+        found = evaluated(demo.linker.kb.path, mentions, "--rerank", "kar", "--set", "rerank.k=3", *more)
+        assert len(server.calls) == 3 * found["rerank"]["counts"]["asked"] > 10
+    agreement = found["rerank"]["counts"]["agreement"]
+    assert agreement["mean"] == pytest.approx(1 / 3) and agreement["unanimous"] == 0
+
+
 def nonsense(call: Call) -> None:
     acts = [
         lambda: call.say("I would rather not."),

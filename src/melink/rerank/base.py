@@ -74,7 +74,7 @@ class Look:
         named: Places in ``Case.candidates`` that come first, best first, each once; none after a failure.
         failure: Why nothing is said, or None.
         answer: What was answered, for a person; untrusted.
-        agreement: Share of the answers about this case that name the same first one; None when it was asked once.
+        agreement: Share of the orders asked whose answers name the same first one; None when it was asked once.
         evidence: Place in ``Case.candidates`` → further reasons for a person.
     """
 

@@ -178,7 +178,8 @@ class KAR:
         if not said:
             return Look(failure=failures[0], answer=" / ".join(texts))
         named, share = majority(said, count)
-        return Look(named, answer=" / ".join(texts), agreement=share if len(prompts) > 1 else None)
+        alike = share * len(said) / len(prompts)  # an order without an answer agrees with nobody
+        return Look(named, answer=" / ".join(texts), agreement=alike if len(prompts) > 1 else None)
 
 
 def read(choices: Choices, text: str, variant: Literal["select_one", "rank_topk"]) -> list[str]:
