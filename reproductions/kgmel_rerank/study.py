@@ -363,9 +363,11 @@ def write(output: Path) -> None:
         drawn = {"oracle": "sample oracle, k = 5", "chance": "sample chance, k = 5", "kar": "sample kar"}
         drawn["kgmel"] = "sample kgmel"
         series = {key: [tuple(point) for point in own[what]["curve"]] for key, what in drawn.items() if what in own}
-        plot = svg.alone(plots.asked_plot(series))
-        with replacing(output / f"{name}-asked.svg") as out:
-            out.write(plot.encode())
+        every = {key: f"split {key}, k = {KS[0]}" for key in ("oracle", "chance")}
+        whole = {key: [tuple(point) for point in own[what]["curve"]] for key, what in every.items() if what in own}
+        for what, curves in ((f"{name}-asked", series), (f"{name}-asked-of-all", whole)):
+            with replacing(output / f"{what}.svg") as out:
+                out.write(svg.alone(plots.asked_plot(curves)).encode())
     with replacing(output / "table.md") as out:
         out.write("\n".join(lines).encode())
     Console(stderr=True).print(f"wrote {output / 'table.md'}")

@@ -105,7 +105,8 @@ def reliability_diagram(outcomes: Sequence[Outcome]) -> str:
 
 def asked_plot(curves: Mapping[str, svg.Points]) -> str:
     """Return Hits@1 over the share of mentions that rerankers are asked about, in per cent."""
-    return svg.lines(curves, "mentions asked about, closest scores first, per cent")
+    whole = {name: [(round(share), hits) for share, hits in points] for name, points in curves.items()}
+    return svg.lines(whole, "mentions asked about, closest scores first, per cent")
 
 
 def reliability(certainty: Float64[np.ndarray, " n"], right: Bool[np.ndarray, " n"]) -> str:

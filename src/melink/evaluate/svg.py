@@ -49,7 +49,8 @@ def lines(series: Mapping[str, Points], x_label: str, log_x: bool = False) -> st
     curves = "".join(_curve([place(x, y) for x, y in curve], index) for index, curve in enumerate(series.values()))
     keys = list(series) if len(series) > 1 else []
     label = f'<text class="axis" x="{(WIDTH + _LEFT) / 2}" y="{HEIGHT - 4}" text-anchor="middle">{text(x_label)}</text>'
-    return _frame(HEIGHT, grid + ticks + curves + label + _keys(keys), x_label)
+    falls = min(curve[-1][1] for curve in series.values()) < min(curve[0][1] for curve in series.values())
+    return _frame(HEIGHT, grid + ticks + curves + label + _keys(keys, falls), x_label)
 
 
 def columns(values: Mapping[str, float], classes: Mapping[str, str] | None = None) -> str:
@@ -168,14 +169,17 @@ def _curve(points: Points, index: int) -> str:
     return f'<polyline class="curve stroke{index % 4}" points="{path}"/>'
 
 
-def _keys(names: Sequence[str]) -> str:
-    """Return the legend in the lower right corner, where rising curves leave room."""
+def _keys(names: Sequence[str], left: bool) -> str:
+    """Return the legend in a lower corner: the right one, where rising curves leave room, or the left one."""
     found = []
+    words, anchor, square = (_LEFT + 18, "start", _LEFT + 3) if left else (
+        WIDTH - _RIGHT - 16, "end", WIDTH - _RIGHT - 11
+    )  # fmt: skip
     for index, name in enumerate(names):
         y = HEIGHT - _BOTTOM - 10 - 16 * (len(names) - 1 - index)
         found.append(
-            f'<text x="{WIDTH - _RIGHT - 16}" y="{y}" text-anchor="end">{text(name, 24)}</text>'
-            f'<rect class="series{index % 4}" x="{WIDTH - _RIGHT - 11}" y="{y - 9}" width="10" height="10" rx="2"/>'
+            f'<text x="{words}" y="{y}" text-anchor="{anchor}">{text(name, 24)}</text>'
+            f'<rect class="series{index % 4}" x="{square}" y="{y - 9}" width="10" height="10" rx="2"/>'
         )
     return "".join(found)
 
