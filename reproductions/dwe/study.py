@@ -118,9 +118,9 @@ def _benchmark(data: Path, output: Path, folder: Path, name: str, seed: int, wan
     from melink.kb.store import KnowledgeBase
     from melink.kb.texts import Texts
 
-    todo = [s for s in SYSTEMS if (not wanted or s in wanted) and (SYSTEMS[s][2] or seed == 0)]
-    todo = [s for s in todo if not _file(output, name, s, seed).is_file()]
-    if not todo:
+    missing = [s for s in SYSTEMS if (not wanted or s in wanted) and (SYSTEMS[s][2] or seed == 0)]
+    missing = [s for s in missing if not _file(output, name, s, seed).is_file()]
+    if not missing:
         return
     kb, index = KnowledgeBase.open(folder), data / "images" / "index.csv"
     lessons, asked = (list(read_mentions(data / name / f"{split}.jsonl", index)) for split in ("train", "valid"))
@@ -128,7 +128,7 @@ def _benchmark(data: Path, output: Path, folder: Path, name: str, seed: int, wan
     ambiguous = {line.split("\t")[0] for line in lines}
     asked = [sample for sample in asked if kb.view().row(sample.gold or "") is not None]
     lists, courses = fuzzy(kb, asked), dict[str, Course]()
-    for system in todo:
+    for system in missing:
         began, wall = time.process_time(), time.perf_counter()
         differs, settings, plan = SYSTEMS[system]
         given = {"method": "dwe", "text_encoder": "minilm?max_tokens=40", "settings": settings, **differs}
@@ -151,15 +151,15 @@ def _benchmark(data: Path, output: Path, folder: Path, name: str, seed: int, wan
 
 def _portraits(data: Path, output: Path, seed: int, wanted: list[str], quick: bool) -> None:
     systems = portraits.SYSTEMS
-    todo = [s for s in systems if (not wanted or s in wanted) and not _file(output, "portraits", s, seed).is_file()]
-    if not todo:
+    missing = [s for s in systems if (not wanted or s in wanted) and not _file(output, "portraits", s, seed).is_file()]
+    if not missing:
         return
     folder = output / f"pictures-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     sitters = portraits.Sitters(data, folder, seed, quick)
     lessons, valid, test = sitters.lessons("train"), sitters.lessons("valid"), sitters.test()
     courses = dict[str, Course]()
-    for system in todo:
+    for system in missing:
         began, wall = time.process_time(), time.perf_counter()
         model, name, settings = systems[system]
         if model not in courses:

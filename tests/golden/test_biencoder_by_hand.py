@@ -17,7 +17,8 @@ from melink.features.load import load_pair, load_text
 from melink.features.store import FeatureStore
 from melink.kb.store import KnowledgeBase
 from melink.methods.base import Context, total
-from melink.methods.biencoder import KNOTS, PAIRS, SHARPNESS, BiEncoder, Head, NameCurve
+from melink.methods.biencoder import PAIRS, SHARPNESS, BiEncoder, Head
+from melink.methods.name_curve import KNOTS, NameCurve
 from melink.methods.trainable import Batch
 from melink.records import Entity, Mention
 

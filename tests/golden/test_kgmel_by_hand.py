@@ -307,7 +307,7 @@ def test_scores_and_parts_of_the_whole_method(context: Context, mentions: list[M
         item_by_hand(method, "Lee: Lee, a judge", None, [("occupation", "judge"), ("", "Lee: Lee, a judge")]),
         item_by_hand(method, "Bob: the builder", None, [("", "Bob: ?")]),
     ]
-    curve = method._curve
+    curve = method._frozen.names.points()
     for m, mention in enumerate(mentions):
         ours = unit(plus(*read[m][:3]))
         for e, (triples, text, image, a) in enumerate(entities):

@@ -46,7 +46,7 @@ from melink.kb.view import EntityView
 from melink.methods.base import Context, Need, Parts
 from melink.methods.confidence import Confidence
 from melink.methods.gather import gather_rows, share
-from melink.methods.name_curve import KNOTS, NameCurve
+from melink.methods.name_curve import NameCurve
 from melink.methods.names import entity_names, name_evidence
 from melink.methods.tensors import read_tensors, write_tensors
 from melink.methods.trainable import Batch, Step
@@ -305,7 +305,7 @@ class BiEncoder:
         similarity = self._names.score(mentions.names, entities.names)
         raw = {
             "text": np.float32(self._sharpness * (mentions.text @ entities.text.T)),
-            "name": np.interp(similarity, np.arange(KNOTS + 1) / KNOTS, self._curve).astype(np.float32),
+            "name": self._heads.names.bend(similarity),
         }
         if mentions.facts is not None and entities.facts is not None:
             raw["triples"] = self._facts.score(mentions.facts, entities.facts)
@@ -338,7 +338,6 @@ class BiEncoder:
         frozen.load_state_dict(towers.state_dict())
         self._heads = frozen.double().eval().requires_grad_(False)
         self._sharpness = float(self._heads.sharpness.exp())
-        self._curve = self._heads.names.points()
         neutral = self._heads.neutral
         self._weights = {p: (max(float(w), 0.0), float(neutral[p])) for p, w in self._heads.weights.items()}
 

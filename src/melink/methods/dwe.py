@@ -35,7 +35,7 @@ the vector with e, over its length.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, NamedTuple
@@ -47,7 +47,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from melink.candidates.name_score import NameScorer, NameSide
+from melink.candidates.name_score import NameSide
 from melink.config import Config, parse
 from melink.features.face_index import FaceIndex, Resemblance
 from melink.features.template import ENTITY_FIELDS, MENTION_FIELDS, check, read_entities
@@ -57,7 +57,7 @@ from melink.methods.confidence import Confidence
 from melink.methods.dwe_inputs import SAID, Given, Items, Reader, sentences
 from melink.methods.dwe_query import ASKED, SHARPNESS, Query, QuerySettings, Terms
 from melink.methods.gather import gather_rows, share
-from melink.methods.name_curve import KNOTS, NameCurve
+from melink.methods.name_curve import NameCurve, NameEvidence
 from melink.methods.names import entity_names, name_evidence
 from melink.methods.tensors import read_tensors, write_tensors
 from melink.methods.trainable import Batch, Step
@@ -325,7 +325,7 @@ class DWE:
         self.context, self.config, self.confidence = context, config, config.confidence
         known = self.read_entities if config.identity == "index" else None
         self.reader = Reader(context, config.mention_template, config.kinds, config.regions, config.faces, known)
-        self._names = NameScorer()
+        self.names = NameEvidence(config.names)
         net = self._made()
         if context.folder is not None:
             read_tensors(net, context.folder)
@@ -342,7 +342,6 @@ class DWE:
         frozen = self._made()
         frozen.load_state_dict(self.module.state_dict())
         self._frozen = frozen.double().eval().requires_grad_(False)
-        self._curve = self._frozen.names.points() if self._frozen.names is not None else np.zeros(KNOTS + 1)
 
     @classmethod
     def build(cls, context: Context, settings: Mapping[str, Any]) -> DWE:
@@ -369,7 +368,7 @@ class DWE:
 
     def mentions(self, mentions: Sequence[Mention]) -> Side:
         """Prepare a batch of mentions."""
-        names = self._named((mention.surface,) for mention in mentions)
+        names = self.names.side((mention.surface,) for mention in mentions)
         terms = self._terms(mentions)
         whole = terms.whole()
         length = whole.norm(dim=-1, keepdim=True).clamp(min=1e-12)
@@ -382,7 +381,7 @@ class DWE:
 
     def entities(self, view: EntityView) -> Side:
         """Prepare a chunk of entities."""
-        return Side(self._named(entity_names(view)), self.entity_vectors(view).astype(np.float64), {})
+        return Side(self.names.side(entity_names(view)), self.entity_vectors(view).astype(np.float64), {})
 
     def mention_vectors(self, mentions: Sequence[Mention]) -> Float32[np.ndarray, "m d"]:
         """Return vectors of mentions: their product with that of an entity is the cosine, so any index can serve it."""
@@ -400,9 +399,8 @@ class DWE:
             text -= own
             parts[name] = np.where(there[:, None], own, np.nan).astype(np.float32)
         parts = {"text": text.astype(np.float32), **parts}
-        if mentions.names is not None and entities.names is not None:
-            similarity = self._names.score(mentions.names, entities.names)
-            parts["name"] = np.interp(similarity, np.arange(KNOTS + 1) / KNOTS, self._curve).astype(np.float32)
+        if (named := self.names.bent(mentions.names, entities.names, self._frozen.names)) is not None:
+            parts["name"] = named
         return parts
 
     def explain(self, mention: Mention, entity: Entity) -> dict[str, Any]:
@@ -426,9 +424,6 @@ class DWE:
         if self._latest is None or self._latest[0] is not mention or self._latest[1] is not index:
             self._latest = mention, index, self.reader.resemblances([mention.image])[0]
         return self._latest[2]
-
-    def _named(self, names: Iterable[Sequence[str]]) -> NameSide | None:
-        return self._names.side(names) if self.config.names else None
 
     def _terms(self, mentions: Sequence[Mention]) -> Terms:
         items = self.reader.items(mentions)
@@ -470,10 +465,9 @@ class DWE:
     def collate(self, prepared: Prepared, batch: Batch, rank: int = 0, world: int = 1) -> Inputs:
         """Return this process's share of mentions, and all columns."""
         own, device = share(len(batch.mentions), rank, world), next(self.module.parameters()).device
-        similarity = None
-        if self.config.names:
-            ours = self._names.side((prepared.surfaces[row],) for row in batch.mentions[own])
-            similarity = self._names.score(ours, self._names.side(prepared.names[c] for c in batch.entities))
+        similarity = self.names.similarity(
+            (prepared.surfaces[row] for row in batch.mentions[own]), (prepared.names[e] for e in batch.entities)
+        )
         return Inputs(
             prepared.mentions.take(batch.mentions[own], device, torch.float32),
             torch.from_numpy(prepared.entities[batch.entities]).to(device),

@@ -28,7 +28,6 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from melink.candidates.name_score import NameScorer, NameSide
 from melink.config import Config, parse
 from melink.errors import ConfigError
 from melink.features.huggingface import best_device
@@ -41,7 +40,7 @@ from melink.methods.fissfuse_terms import Side, Split
 from melink.methods.gather import share
 from melink.methods.matcher import Absent, Read
 from melink.methods.mimic import Prepared
-from melink.methods.name_curve import KNOTS, NameCurve
+from melink.methods.name_curve import NameCurve, NameEvidence
 from melink.methods.names import entity_names, name_evidence
 from melink.methods.reading import TokenReader, first_images
 from melink.methods.tensors import read_tensors, write_tensors
@@ -205,7 +204,7 @@ class FissFuse(Split):
         self.context, self.config, self.confidence = context, config, config.confidence
         self.reader = TokenReader(context, config.tokens)
         self.device = best_device()
-        self._names = NameScorer()
+        self.names = NameEvidence(config.names)
         text, image = self.reader.text, self.reader.image if config.vision else None
         whole, patch = (image.dim, image.token_dim) if image is not None else (None, None)
         core = FissFuseNet(
@@ -254,6 +253,11 @@ class FissFuse(Split):
         return self._whole.core
 
     @property
+    def curve(self) -> NameCurve | None:
+        """What names are worth."""
+        return self._whole.names
+
+    @property
     def _whole(self) -> Net:
         net: Any = self.module
         return net  # type: ignore[no-any-return]
@@ -263,7 +267,7 @@ class FissFuse(Split):
         tables = self.reader.tables(self.read_mentions(mentions), [mention.image for mention in mentions])
         with torch.inference_mode():
             terms = self.net.mention(self.reader.read(tables, device=self.device))
-        return Side(self.named((mention.surface,) for mention in mentions), terms)
+        return Side(self.names.side((mention.surface,) for mention in mentions), terms)
 
     def entities(self, view: EntityView) -> Side:
         """Prepare a chunk of entities."""
@@ -286,8 +290,8 @@ class FissFuse(Split):
         for part in self.net.parts:
             score = np.round(found[part].cpu().numpy(), 4)  # equal entities tie wherever they are scored
             parts[part] = np.where(self.net.exists(part, both).cpu().numpy(), score, np.float32(np.nan))
-        if mentions.names is not None and entities.names is not None:
-            parts["name"] = np.round(self.curved(mentions.names, entities.names), 4)
+        if (named := self.names.bent(mentions.names, entities.names, self.curve)) is not None:
+            parts["name"] = np.round(named, 4)
         return parts
 
     def _listed(self, mentions: Terms, entities: Terms, where: Bool[np.ndarray, "m n"]) -> Scores:
@@ -303,17 +307,6 @@ class FissFuse(Split):
     def explain(self, mention: Mention, entity: Entity) -> dict[str, Any]:
         """Name the alias that matched."""
         return name_evidence(mention, entity) if self.config.names else {}
-
-    def named(self, names: Any) -> NameSide | None:
-        """Return one side's names; None when they play no part."""
-        return self._names.side(names) if self.config.names else None
-
-    def curved(self, mentions: NameSide, entities: NameSide) -> Float32[np.ndarray, "m n"]:
-        """Return name evidence."""
-        assert self._whole.names is not None
-        curve = self._whole.names.points()
-        found: np.ndarray = np.interp(self._names.score(mentions, entities), np.arange(KNOTS + 1) / KNOTS, curve)
-        return found.astype(np.float32)
 
     # Training: lists of places into cached features, then one forward.
 
@@ -345,12 +338,11 @@ class FissFuse(Split):
         columns, listed = lists_of(allowed)
         used, places = np.unique(columns, return_inverse=True)
         device = next(self.module.parameters()).device
-        similarity = None
-        if self.config.names:
-            ours = self._names.side((prepared.surfaces[row],) for row in rows)
-            theirs = self._names.side(prepared.names[e] for e in batch.entities[used])
-            found = self._names.score(ours, theirs)
-            similarity = np.take_along_axis(found, places.reshape(columns.shape), 1)
+        similarity = self.names.similarity(
+            (prepared.surfaces[row] for row in rows), (prepared.names[e] for e in batch.entities[used])
+        )
+        if similarity is not None:
+            similarity = np.take_along_axis(similarity, places.reshape(columns.shape), 1)
         at = np.where(gold >= 0, (columns == gold[:, None]).argmax(1) if columns.size else 0, -1)
         return Inputs(
             self.reader.read(prepared.mentions, rows, device),

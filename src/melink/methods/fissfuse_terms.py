@@ -8,13 +8,11 @@ perceptron: a bound of the three is many times the range of totals and would rul
 
 from __future__ import annotations
 
-import hashlib
-import json
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Final, NamedTuple
 
-import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,9 +21,11 @@ from melink.errors import ConfigError
 from melink.kb.view import EntityView
 from melink.methods.blocks import by_length
 from melink.methods.fissfuse_net import FISSION, FUSION, FissFuseNet, Scores, Terms, places
+from melink.methods.name_curve import NameCurve, NameEvidence
 from melink.methods.names import entity_names
 from melink.methods.pairwise import Bounds
 from melink.methods.reading import TokenReader, first_images
+from melink.methods.tensors import fingerprint
 
 TILE: Final = 1 << 20
 """Numbers of a tile of pairs, d for each: more fall out of a CPU's cache."""
@@ -38,7 +38,7 @@ class Side(NamedTuple):
     terms: Terms
 
 
-class Split:
+class Split(ABC):
     """Middle and remainder of the pairs of a FissFuse network; kept terms of entities."""
 
     heavy: ClassVar[frozenset[str]] = frozenset({"tokens", "patches", "text", "image", "asks_text", "asks_image"})
@@ -46,34 +46,27 @@ class Split:
     refining: ClassVar[frozenset[str]] = frozenset({"seen"})
     config: Any
     reader: TokenReader
+    names: NameEvidence
     device: str
 
     @property
+    @abstractmethod
     def net(self) -> FissFuseNet:
         """The network, as trained."""
-        raise NotImplementedError
 
+    @property
+    @abstractmethod
+    def curve(self) -> NameCurve | None:
+        """What names are worth; None when they play no part."""
+
+    @abstractmethod
     def read_entities(self, view: EntityView) -> list[str]:
         """Return what the encoder reads of entities."""
-        raise NotImplementedError
-
-    def named(self, names: Any) -> NameSide | None:
-        """Return one side's names; None when they play no part."""
-        raise NotImplementedError
-
-    def curved(self, mentions: NameSide, entities: NameSide) -> Float32[np.ndarray, "m n"]:
-        """Return name evidence."""
-        raise NotImplementedError
 
     def fingerprint(self) -> str:
         """Hash what the terms of entities depend on."""
-        digest = hashlib.sha256()
-        for name, value in sorted(self.net.state_dict().items()):
-            digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
-        encoders = [each.fingerprint for each in (self.reader.text, self.reader.image) if each is not None]
         settings = self.config.model_dump(mode="json", exclude={"confidence", "names", "absent", "mention_template"})
-        digest.update(json.dumps([encoders, settings], sort_keys=True).encode())
-        return digest.hexdigest()
+        return fingerprint(self.net, self.reader.fingerprints(), settings)
 
     def terms(self, view: EntityView) -> Terms:
         """Return the terms of a chunk of entities, in 16 bits."""
@@ -91,7 +84,7 @@ class Split:
 
     def revived(self, terms: Terms, view: EntityView | None) -> Side:
         """Return the entity side that terms, as they are kept, stand for."""
-        names = self.named(entity_names(view)) if self.config.names and view is not None else None
+        names = self.names.side(entity_names(view)) if view is not None else None
         return Side(names, converted(terms, torch.float32, self.device))
 
     def roughly(self, mentions: Side, entities: Side) -> Float[Tensor, "m n"]:
@@ -187,9 +180,8 @@ class Split:
                 total[rows] = ours.fused[rows] @ vectors.T
                 if net.absent == "neutral" and "fusion_image" in net.neutral:
                     total[rows] -= (net.neutral["fusion_image"] * share * both)[None]
-            if mentions.names is not None and entities.names is not None:
-                total += torch.from_numpy(self.curved(mentions.names, entities.names)).to(total)
-            return total
+            named = self.names.bent(mentions.names, entities.names, self.curve)
+            return total if named is None else total + torch.from_numpy(named).to(total)
 
     def _reach(self, entities: Side) -> Float[Tensor, " n"]:
         seen = entities.terms.seen

@@ -26,7 +26,7 @@ the products of u_m with the three summands of u_e, over |u_e| τ_cl.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, NamedTuple
@@ -38,7 +38,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from melink.candidates.name_score import NameScorer, NameSide
+from melink.candidates.name_score import NameSide
 from melink.config import Config, parse
 from melink.features.template import ENTITY_FIELDS, MENTION_FIELDS, check, read_mention
 from melink.kb.view import EntityView
@@ -58,7 +58,7 @@ from melink.methods.kgmel_inputs import (
     mention_texts,
 )
 from melink.methods.kgmel_tower import Tower, TowerSettings, apart
-from melink.methods.name_curve import KNOTS, NameCurve
+from melink.methods.name_curve import NameCurve, NameEvidence
 from melink.methods.names import entity_names, name_evidence
 from melink.methods.reading import first_images
 from melink.methods.tensors import read_tensors, write_tensors
@@ -226,7 +226,7 @@ class KGMEL:
         check(config.entity_template, ENTITY_FIELDS, "entity_template")
         self.context, self.config, self.confidence = context, config, config.confidence
         self.reader = Reader(context, config.images)
-        self._names = NameScorer()
+        self.names = NameEvidence(config.names)
         net = self._made()
         if context.folder is not None:
             read_tensors(net, context.folder)
@@ -242,7 +242,6 @@ class KGMEL:
         frozen = self._made()
         frozen.load_state_dict(self.module.state_dict())
         self._frozen = frozen.double().eval().requires_grad_(False)
-        self._curve = self._frozen.names.points() if self._frozen.names is not None else np.zeros(KNOTS + 1)
         self._kept: dict[bytes, Kept] = {}
         self._key_of: dict[str, tuple[bytes, bytes]] = {}  # of all that is read of an entity, and of its facts alone
         self._latest: tuple[Mention, Kept] | None = None
@@ -285,7 +284,9 @@ class KGMEL:
 
     def mentions(self, mentions: Sequence[Mention]) -> Side:
         """Prepare a batch of mentions."""
-        return Side(self._named((mention.surface,) for mention in mentions), self._whole(self._of_mentions(mentions)))
+        return Side(
+            self.names.side((mention.surface,) for mention in mentions), self._whole(self._of_mentions(mentions))
+        )
 
     def entities(self, view: EntityView) -> Side:
         """Prepare a chunk of entities."""
@@ -293,7 +294,7 @@ class KGMEL:
         triples, image = _stacked([own.triples for own in kept]), _stacked([own.image for own in kept])
         known = np.asarray([own.triples is not None for own in kept], bool)
         seen = np.asarray([own.image is not None for own in kept], bool)
-        return Side(self._named(entity_names(view)), self._whole(kept), triples, image, known, seen)
+        return Side(self.names.side(entity_names(view)), self._whole(kept), triples, image, known, seen)
 
     def mention_vectors(self, mentions: Sequence[Mention]) -> Float32[np.ndarray, "m d"]:
         """Return u of mentions: its product with that of an entity is their cosine, so any index can serve it."""
@@ -321,9 +322,8 @@ class KGMEL:
                 text -= own
                 parts[name] = np.where(there, own, np.nan).astype(np.float32)
         parts = {"text": text.astype(np.float32), **parts}
-        if mentions.names is not None and entities.names is not None:
-            similarity = self._names.score(mentions.names, entities.names)
-            parts["name"] = np.interp(similarity, np.arange(KNOTS + 1) / KNOTS, self._curve).astype(np.float32)
+        if (named := self.names.bent(mentions.names, entities.names, self._frozen.names)) is not None:
+            parts["name"] = named
         return parts
 
     def explain(self, mention: Mention, entity: Entity) -> dict[str, Any]:
@@ -354,9 +354,6 @@ class KGMEL:
         weights = np.asarray([a for _, a in theirs.attended], np.float64)
         added: np.ndarray = weights * (terms @ ours.whole.astype(np.float64))
         return added / (max(theirs.length, 1e-12) * self.config.temperature)
-
-    def _named(self, names: Iterable[Sequence[str]]) -> NameSide | None:
-        return self._names.side(names) if self.config.names else None
 
     def _whole(self, kept: Sequence[Kept]) -> Float64[np.ndarray, "n d"]:
         found = _stacked([own.whole for own in kept])
@@ -440,10 +437,10 @@ class KGMEL:
     def collate(self, prepared: Prepared, batch: Batch, rank: int = 0, world: int = 1) -> Inputs:
         """Return this process's shares of mentions and columns."""
         own, mine = share(len(batch.mentions), rank, world), share(len(batch.entities), rank, world)
-        device, similarity = next(self.module.parameters()).device, None
-        if self.config.names:
-            ours = self._names.side((prepared.surfaces[row],) for row in batch.mentions[own])
-            similarity = self._names.score(ours, self._names.side(prepared.names[c] for c in batch.entities))
+        device = next(self.module.parameters()).device
+        similarity = self.names.similarity(
+            (prepared.surfaces[row] for row in batch.mentions[own]), (prepared.names[e] for e in batch.entities)
+        )
         return Inputs(
             prepared.mentions.take(batch.mentions[own], device, torch.float32),
             prepared.entities.take(batch.entities[mine], device, torch.float32),

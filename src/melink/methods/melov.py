@@ -184,7 +184,7 @@ class Melov(Mimic):
             found = self._own.optimised(read, keys)
             terms = self._own.matcher.mention(read, Seen(found.whole, found.patches, found.seen))
         self._shares = dict(zip(map(_asked, mentions), found.weights.cpu().numpy(), strict=True))
-        return MentionSide(self.named((mention.surface,) for mention in mentions), terms)
+        return MentionSide(self.names.side((mention.surface,) for mention in mentions), terms)
 
     def explain(self, mention: Mention, entity: Entity) -> dict[str, Any]:
         """Say what the mention's picture was made of, in shares; and name the alias that matched."""

@@ -31,7 +31,6 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from melink.candidates.name_score import NameScorer, NameSide
 from melink.config import Config, parse
 from melink.features.huggingface import best_device
 from melink.features.template import ENTITY_FIELDS, MENTION_FIELDS, check, read_entities, read_mention
@@ -47,7 +46,7 @@ from melink.methods.matcher import (
     Scores,
 )
 from melink.methods.mimic_bounds import Bounded, EntitySide, MentionSide
-from melink.methods.name_curve import KNOTS, NameCurve
+from melink.methods.name_curve import NameCurve, NameEvidence
 from melink.methods.names import entity_names, name_evidence
 from melink.methods.reading import Tables, TokenReader, first_images
 from melink.methods.tensors import read_tensors, write_tensors
@@ -183,7 +182,7 @@ class Mimic(Bounded):
         self.context, self.config, self.confidence = context, config, config.confidence
         self.reader = TokenReader(context, config.tokens, config.reference_quirks)
         self.device = best_device()
-        self._names = NameScorer()
+        self.names = NameEvidence(config.names)
         self.module: nn.Module = self._made()
         if context.folder is not None:
             read_tensors(self.module, context.folder)
@@ -241,6 +240,11 @@ class Mimic(Bounded):
         return self._net.matcher
 
     @property
+    def curve(self) -> NameCurve | None:
+        """What names are worth."""
+        return self._net.names
+
+    @property
     def _net(self) -> Net:
         net: Any = self.module
         return net  # type: ignore[no-any-return]
@@ -250,7 +254,7 @@ class Mimic(Bounded):
         tables = self.reader.tables(self.read_mentions(mentions), [mention.image for mention in mentions])
         with torch.inference_mode():
             terms, _ = self._net.mentions(self.reader.read(tables, device=self.device))
-        return MentionSide(self.named((mention.surface,) for mention in mentions), terms)
+        return MentionSide(self.names.side((mention.surface,) for mention in mentions), terms)
 
     def entities(self, view: EntityView) -> EntitySide:
         """Prepare a chunk of entities."""
@@ -279,24 +283,13 @@ class Mimic(Bounded):
             exists = shares.both.cpu().numpy()
             parts["image"] = np.where(exists, _rounded(shares.image), np.float32(np.nan))
             parts["cross"] = np.where(exists, _rounded(shares.cross), np.float32(np.nan))
-        if mentions.names is not None and entities.names is not None:
-            parts["name"] = np.round(self.curved(mentions.names, entities.names), 4)
+        if (named := self.names.bent(mentions.names, entities.names, self.curve)) is not None:
+            parts["name"] = np.round(named, 4)
         return parts
 
     def explain(self, mention: Mention, entity: Entity) -> dict[str, Any]:
         """Name the alias that matched."""
         return name_evidence(mention, entity) if self.config.names else {}
-
-    def named(self, names: Any) -> NameSide | None:
-        """Return one side's names; None when they play no part."""
-        return self._names.side(names) if self.config.names else None
-
-    def curved(self, mentions: NameSide, entities: NameSide) -> Float32[np.ndarray, "m n"]:
-        """Return name evidence."""
-        assert self._net.names is not None
-        curve = self._net.names.points()
-        found: np.ndarray = np.interp(self._names.score(mentions, entities), np.arange(KNOTS + 1) / KNOTS, curve)
-        return found.astype(np.float32)
 
     # Training: places into cached features or the inputs of tuned encoders, then one forward.
 
@@ -339,10 +332,9 @@ class Mimic(Bounded):
         own = share(len(batch.mentions), rank, world)
         rows = batch.mentions[own]
         device = next(self.module.parameters()).device
-        similarity = None
-        if self.config.names:
-            ours = self._names.side((prepared.surfaces[row],) for row in rows)
-            similarity = self._names.score(ours, self._names.side(prepared.names[c] for c in batch.entities))
+        similarity = self.names.similarity(
+            (prepared.surfaces[row] for row in rows), (prepared.names[column] for column in batch.entities)
+        )
         return Inputs(
             self._taken(prepared.mentions, rows, device),
             self._taken(prepared.entities, batch.entities, device),

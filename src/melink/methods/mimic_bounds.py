@@ -6,13 +6,11 @@ length: |⟨g, z̃⟩ / sd(z)| ≤ ‖g‖ √d (docs/ranking.md).
 
 from __future__ import annotations
 
-import hashlib
-import json
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
-import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -20,9 +18,11 @@ from melink.candidates.name_score import NameSide
 from melink.kb.view import EntityView
 from melink.methods.hull import between, hull_of
 from melink.methods.matcher import EntityTerms, Matcher, MentionTerms, Scores, halved, only, squares, there
+from melink.methods.name_curve import NameCurve, NameEvidence
 from melink.methods.names import entity_names
 from melink.methods.pairwise import Bounds
 from melink.methods.reading import TokenReader, first_images
+from melink.methods.tensors import fingerprint
 
 
 class MentionSide(NamedTuple):
@@ -41,7 +41,7 @@ class EntitySide(NamedTuple):
     fixed: Float[Tensor, " n"]
 
 
-class Bounded:
+class Bounded(ABC):
     """Middle, reach and remainder of the pairs of a matcher; kept terms of entities."""
 
     heavy: ClassVar[frozenset[str]] = frozenset({"queries"})
@@ -49,34 +49,27 @@ class Bounded:
     refining: ClassVar[frozenset[str]] = frozenset({"asked", "asking", "whole", "mask", "seen"})
     config: Any
     reader: TokenReader
+    names: NameEvidence
     device: str
 
     @property
+    @abstractmethod
     def matcher(self) -> Matcher:
         """The matcher, as trained."""
-        raise NotImplementedError
 
+    @property
+    @abstractmethod
+    def curve(self) -> NameCurve | None:
+        """What names are worth; None when they play no part."""
+
+    @abstractmethod
     def read_entities(self, view: EntityView) -> list[str]:
         """Return what the encoder reads of entities."""
-        raise NotImplementedError
-
-    def named(self, names: Any) -> NameSide | None:
-        """Return one side's names; None when they play no part."""
-        raise NotImplementedError
-
-    def curved(self, mentions: NameSide, entities: NameSide) -> Float32[np.ndarray, "m n"]:
-        """Return name evidence."""
-        raise NotImplementedError
 
     def fingerprint(self) -> str:
         """Hash what the terms of entities depend on."""
-        digest = hashlib.sha256()
-        for name, value in sorted(self.matcher.state_dict().items()):
-            digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
-        encoders = [each.fingerprint for each in (self.reader.text, self.reader.image) if each is not None]
         settings = self.config.model_dump(mode="json", exclude={"confidence", "names", "absent", "mention_template"})
-        digest.update(json.dumps([encoders, settings], sort_keys=True).encode())
-        return digest.hexdigest()
+        return fingerprint(self.matcher, self.reader.fingerprints(), settings)
 
     def terms(self, view: EntityView) -> EntityTerms:
         """Return the terms of a chunk of entities, in 16 bits."""
@@ -91,7 +84,7 @@ class Bounded:
         """Return what :meth:`score` takes, from terms as they are kept."""
         with torch.inference_mode():
             full = halved(terms, torch.float32, self.device)
-            names = self.named(entity_names(view)) if self.config.names and view is not None else None
+            names = self.names.side(entity_names(view)) if view is not None else None
             return EntitySide(names, full, *self.matcher.tglu.weighed(full.whole))
 
     def roughly(self, mentions: MentionSide, entities: EntitySide) -> Float[Tensor, "m n"]:
@@ -162,9 +155,8 @@ class Bounded:
         return self._with_names(mentions, entities, self.matcher.combine(scores))
 
     def _with_names(self, mentions: MentionSide, entities: EntitySide, total: Tensor) -> Float[Tensor, "m n"]:
-        if mentions.names is None or entities.names is None:
-            return total
-        return total + torch.from_numpy(self.curved(mentions.names, entities.names)).to(total)
+        named = self.names.bent(mentions.names, entities.names, self.curve)
+        return total if named is None else total + torch.from_numpy(named).to(total)
 
     def _text(self, mentions: MentionSide, entities: EntitySide) -> Float[Tensor, "m n"]:
         return (mentions.terms.text @ entities.terms.text.T + self._fixed(mentions, entities)) / 2

@@ -62,6 +62,10 @@ class TokenReader:
         if self.image is not None and not hasattr(self.image, "blank"):
             raise ConfigError(f"settings.reference_quirks: {self.image.name} has no empty picture", remedy)
 
+    def fingerprints(self) -> list[str]:
+        """Return what the features of the encoders depend on."""
+        return [each.fingerprint for each in (self.text, self.image) if each is not None]
+
     def tables(self, texts: Sequence[str], images: Sequence[str | None]) -> Tables:
         """Encode what the store lacks, and return where it lies; unreadable pictures are reported once."""
         text = self.context.store.encode(self.text, texts, tokens=True)

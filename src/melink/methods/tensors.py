@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -42,3 +45,12 @@ def read_tensors(module: nn.Module, folder: Path) -> None:
         raise InputError(
             f"{file}: {str(error).splitlines()[0]}", "it is damaged or made with other settings; train again"
         ) from error
+
+
+def fingerprint(module: nn.Module, encoders: Sequence[str], settings: Any) -> str:
+    """Hash what a network makes of entities: its tensors, the fingerprints of its encoders, its settings."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+    digest.update(json.dumps([list(encoders), settings], sort_keys=True).encode())
+    return digest.hexdigest()
