@@ -50,7 +50,7 @@ def taken(given_: Given, rows: list[int]) -> Given:
     return Given(given_.surface[rows], given_.text[rows], given_.read[rows], sets, given_.alike[rows])
 
 
-def close(one: torch.Tensor, other: torch.Tensor) -> None:
+def assert_close(one: torch.Tensor, other: torch.Tensor) -> None:
     torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
 
 
@@ -60,9 +60,9 @@ def test_alone_as_in_company_and_in_any_order(all_, kind, random):
     net, order = random_query(**kind), list(range(len(all_.surface)))
     whole = net(all_).whole()
     random.shuffle(order)
-    close(net(taken(all_, order)).whole(), whole[order])
+    assert_close(net(taken(all_, order)).whole(), whole[order])
     for row in order:
-        close(net(taken(all_, [row])).whole()[0], whole[row])
+        assert_close(net(taken(all_, [row])).whole()[0], whole[row])
 
 
 @given(mentions(), KINDS, st.sampled_from(GARBAGE), st.integers(0, 3))
@@ -76,9 +76,9 @@ def test_padding_changes_nothing(all_, kind, value, extra):
         sets[name] = Rows(torch.cat([polluted, more], 1), torch.cat([there, torch.zeros(n, extra).bool()], 1))
     alike = torch.cat([all_.alike, torch.full((n, extra), 0.5, dtype=torch.float64)], 1)
     found, expected = net(all_._replace(sets=sets, alike=alike)), net(all_)
-    close(found.whole(), expected.whole())
+    assert_close(found.whole(), expected.whole())
     for name, part in expected.parts.items():
-        close(found.parts[name], part)
+        assert_close(found.parts[name], part)
 
 
 @given(mentions(), KINDS, st.randoms(use_true_random=False))
@@ -90,7 +90,7 @@ def test_sets_have_no_order(all_, kind, random):
         random.shuffle(order)
         sets[name] = Rows(vectors[:, order], there[:, order])
         alike = alike[:, order] if name == "identities" else alike
-    close(net(all_._replace(sets=sets, alike=alike)).whole(), net(all_).whole())
+    assert_close(net(all_._replace(sets=sets, alike=alike)).whole(), net(all_).whole())
 
 
 @given(mentions(), KINDS, st.sampled_from(sorted(WIDTHS)))
@@ -101,7 +101,7 @@ def test_an_empty_set_is_as_if_it_had_never_been_asked(all_, kind, name):
     without = {other: rows for other, rows in all_.sets.items() if other != name}
     found = random_query(**kind)(all_._replace(sets={**all_.sets, name: empty}))
     narrow = random_query({other: width for other, width in WIDTHS.items() if other != name}, **kind)
-    close(found.whole(), narrow(all_._replace(sets=without)).whole())
+    assert_close(found.whole(), narrow(all_._replace(sets=without)).whole())
 
 
 @given(mentions(), KINDS)
@@ -110,7 +110,7 @@ def test_attention_is_shared_out_among_what_is_there(all_, kind):
     found = random_query(**kind)(all_)
     for name, weights in found.weights.items():
         sums = weights.sum(1)
-        close(sums, found.seen[name].double())
+        assert_close(sums, found.seen[name].double())
     for name in ("objects", "faces", "identity"):
         there = torch.cat([all_.sets[each].there for each in ASKED[name]], 1).any(1)
         assert found.seen[name].tolist() == there.tolist()
@@ -157,7 +157,7 @@ def test_who_has_no_picture_is_in_no_contrast(all_, others):
     a, b = wide(all_), wide(blind)
     sets = {k: Rows(*(torch.cat(pair) for pair in zip(a.sets[k], b.sets[k], strict=True))) for k in WIDTHS}
     both = Given(*(torch.cat(pair) for pair in zip(a[:3], b[:3], strict=True)), sets)
-    close(net.contrast(net.query(both), len(both.surface)), net.contrast(net.query(all_), len(all_.surface)))
+    assert_close(net.contrast(net.query(both), len(both.surface)), net.contrast(net.query(all_), len(all_.surface)))
 
 
 @pytest.mark.parametrize("heads", [3, 7])

@@ -10,7 +10,7 @@ ADMIT = """\
 I'm sorry, but I don't have any information about a person named John Q. Smith.
 I do not know.
 Unfortunately, I couldn't find any reliable information on "Jane Roe (politician)".
-As an AI language model, I don't have access to personal information about private individuals.
+As a language model, I don't have access to personal information about private individuals.
 I apologize, but I am not familiar with an individual named Peter Grey.
 As of my last knowledge update in September 2021, there is no widely available information about Bob Vance.
 There is no information available about Karl Weiss in my training data.

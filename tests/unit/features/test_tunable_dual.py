@@ -38,7 +38,7 @@ def tiny_siglip(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder
 
 
-def same_as_frozen(dual: TunableDual, frozen: HFDual) -> None:
+def assert_reads_as_frozen(dual: TunableDual, frozen: HFDual) -> None:
     dual.eval()
     ids, pictures = dual.text.tokenize(TEXTS), dual.image.prepare(PICTURES)
     for side, given, features in (
@@ -62,14 +62,14 @@ def test_it_reads_as_the_frozen_encoder_does(
 ) -> None:
     dual = TunableDual(str(tiny_clip), 1, most, pad, resize)
     frozen = HFDual(str(tiny_clip), max_tokens=most, pad=pad, resize=resize)
-    same_as_frozen(dual, frozen)
+    assert_reads_as_frozen(dual, frozen)
     monkeypatch.setattr(sides, "CPU_PIECE", 20)  # texts and pictures go through one by one
-    same_as_frozen(dual, frozen)
+    assert_reads_as_frozen(dual, frozen)
 
 
 def test_siglip_too(tiny_siglip: Path) -> None:
-    same_as_frozen(TunableDual(str(tiny_siglip), 1), HFDual(str(tiny_siglip)))
-    same_as_frozen(TunableDual(str(tiny_siglip), 1, pad="keep"), HFDual(str(tiny_siglip), pad="keep"))
+    assert_reads_as_frozen(TunableDual(str(tiny_siglip), 1), HFDual(str(tiny_siglip)))
+    assert_reads_as_frozen(TunableDual(str(tiny_siglip), 1, pad="keep"), HFDual(str(tiny_siglip), pad="keep"))
 
 
 @pytest.mark.parametrize("name", ["tiny_clip", "tiny_siglip"])
@@ -133,7 +133,9 @@ def test_saved_and_read_back(tiny_clip: Path, tmp_path: Path, capfd: pytest.Capt
     assert text.fingerprint != before[0].fingerprint and image.fingerprint != before[1].fingerprint
     assert text.space == image.space
     assert not [path for path in (tmp_path / "encoder").iterdir() if path.suffix in (".bin", ".pt", ".pkl")]
-    same_as_frozen(TunableDual(str(tmp_path / "encoder"), 1), HFDual(str(tmp_path / "encoder")))  # and trained on
+    assert_reads_as_frozen(
+        TunableDual(str(tmp_path / "encoder"), 1), HFDual(str(tmp_path / "encoder"))
+    )  # and trained on
     assert load_pair(str(tmp_path / "encoder"))[0].sizes(["a" * 99]) == [12]  # the limit is in the folder
 
 

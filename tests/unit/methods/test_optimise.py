@@ -53,7 +53,7 @@ class Sides:
         return module.neighbours.bank(self.text[rows], self.keys[rows], self.seen.whole[rows], self.seen.patches[rows])
 
 
-def same(first: Optimised, second: Optimised, places: float = 1e-12) -> None:
+def assert_same(first: Optimised, second: Optimised, places: float = 1e-12) -> None:
     for name in ("whole", "patches", "seen", "weights", "weights_local"):
         torch.testing.assert_close(getattr(first, name), getattr(second, name), atol=places, rtol=0, msg=name)
 
@@ -86,7 +86,7 @@ def test_what_masks_exclude_may_be_anything(bank: bool) -> None:
     sides.seen = Seen(whole, patches, sides.seen.seen)
     torch.manual_seed(5)
     after = sides.through(module, kept)
-    same(before, after, 0)
+    assert_same(before, after, 0)
     assert before.loss == after.loss
     after.loss.backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in module.parameters())
@@ -96,10 +96,10 @@ def test_padding_changes_nothing() -> None:
     module, sides = optimiser(), Sides().only([1, 2])
     before = sides.through(module)
     sides.tokens, sides.mask = sides.tokens[:, :2], sides.mask[:, :2]
-    same(before, sides.through(module))
+    assert_same(before, sides.through(module))
     sides.tokens = torch.cat([sides.tokens, torch.ones(2, 9, DTT, dtype=torch.float64)], 1)
     sides.mask = torch.cat([sides.mask, torch.zeros(2, 9, dtype=torch.bool)], 1)
-    same(before, sides.through(module))
+    assert_same(before, sides.through(module))
     assert sides.through(module).loss == before.loss
 
 
@@ -112,9 +112,9 @@ def test_with_a_bank_a_mention_depends_on_itself_alone(similarity: str, normalis
     assert (found.weights[:, 2] > 0).any()
     for row in range(11):
         alone = sides.only([row]).through(module, bank)
-        same(alone, Optimised(*(each[[row]] for each in found[:-1]), found.loss))
+        assert_same(alone, Optimised(*(each[[row]] for each in found[:-1]), found.loss))
     order = [3, 1, 4, 0, 2]
-    same(sides.only(order).through(module, bank), Optimised(*(each[order] for each in found[:-1]), found.loss))
+    assert_same(sides.only(order).through(module, bank), Optimised(*(each[order] for each in found[:-1]), found.loss))
 
 
 def test_a_mention_of_the_bank_does_not_hear_from_itself() -> None:
@@ -139,7 +139,7 @@ def test_a_bank_of_all_is_the_graph_of_the_batch(normalise: str) -> None:
     module, sides = optimiser(normalise=normalise, tau=0.1, layers=3), Sides(40)
     sides.seen = sides.seen._replace(seen=torch.ones(40, dtype=torch.bool))
     module.neighbours.most = 40  # type: ignore[union-attr]
-    same(sides.through(module), sides.through(module, sides.bank(module)), 5e-3)
+    assert_same(sides.through(module), sides.through(module, sides.bank(module)), 5e-3)
 
 
 def test_who_has_no_picture_sends_nothing() -> None:
@@ -148,7 +148,7 @@ def test_who_has_no_picture_sends_nothing() -> None:
     sides.text[1] = sides.text[0] * 0.9 + sides.text[1] * 0.1
     after = sides.through(module)
     rows = [0, 2, 3, 4]
-    same(*(Optimised(*(each[rows] for each in found[:-1]), found.loss) for found in (before, after)))
+    assert_same(*(Optimised(*(each[rows] for each in found[:-1]), found.loss) for found in (before, after)))
     assert not torch.equal(before.whole[1], after.whole[1])
 
 
@@ -199,7 +199,7 @@ def test_without_any_picture_there_are_no_patches_to_read() -> None:
     module, sides = optimiser(), Sides().only([1, 1])
     before = sides.through(module)
     sides.seen = sides.seen._replace(patches=sides.seen.patches[:, :0])
-    same(before, sides.through(module))
+    assert_same(before, sides.through(module))
 
 
 def test_targets_are_held_fixed_unless_asked() -> None:
@@ -213,7 +213,7 @@ def test_targets_are_held_fixed_unless_asked() -> None:
 
 def test_generation_is_drawn_in_training_only() -> None:
     module, sides = optimiser(), Sides()
-    same(sides.through(module), sides.through(module), 0)
+    assert_same(sides.through(module), sides.through(module), 0)
     module.train()
     assert not torch.equal(sides.through(module).whole, sides.through(module).whole)
 
@@ -255,7 +255,7 @@ def test_a_bank_is_read_as_it_was_written(tmp_path: Path) -> None:
     write_bank(bank, tmp_path)
     again = read_bank(tmp_path)
     assert all(a.equal(b) for a, b in zip(bank, again, strict=True))
-    same(sides.through(module, bank), sides.through(module, again), 0)
+    assert_same(sides.through(module, bank), sides.through(module, again), 0)
     (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:-9])
     with pytest.raises(InputError, match="train again"):
         read_bank(tmp_path)
