@@ -327,7 +327,11 @@ def test_a_margin_is_fitted_and_kept(demo: Demo, facts: Path, tmp_path: Path) ->
     assert result["overall"]["hits@1"] == pytest.approx(gate["hits"])
     assert result["rerank"]["counts"]["passed_over"]["sure"] > 0  # naming the second is worth nothing: few are asked
     assert result["rerank"]["asked_curve"] == [] and result["protocol"]["reranker"]["margin"] == gate["margin"]
-    for wrong, words in ((("--set", "rerank.margin=0.1"), "all asked about"), (("--set", "rerank=null"), "reranker")):
+    for wrong, words in (
+        (("--set", "rerank.margin=0.1"), "all asked about"),
+        (("--set", "rerank=null"), "reranker"),
+        (("--max-requests", 2), "max_requests may end that"),
+    ):
         status, _, err = run(*base, "--fit-margin", tmp_path / "no", *wrong)
         assert status != 0 and words in err
 

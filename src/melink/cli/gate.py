@@ -17,7 +17,7 @@ def check(linker: Linker, mentions: str) -> None:
     """Refuse what no margin can be fitted on, before any work.
 
     Raises:
-        ConfigError: No reranker, or one that would not be asked about everybody.
+        ConfigError: No reranker, or one that would not be asked about everybody: a margin, a budget.
         InputError: Mentions that no run can name.
     """
     from melink.errors import ConfigError, InputError
@@ -29,6 +29,12 @@ def check(linker: Linker, mentions: str) -> None:
         raise ConfigError(
             "a margin is fitted on mentions that were all asked about",
             "add --set rerank.margin=null --set rerank.probability=null",
+        )
+    llm = (linker.run.rerank or {}).get("llm") or {}
+    if limits := [name for name in ("max_requests", "max_cost") if llm.get(name) is not None]:
+        raise ConfigError(
+            f"a margin is fitted on mentions that were all asked about, and {' and '.join(limits)} may end that",
+            "leave the budget out, or give fewer mentions; what is answered already is not asked again",
         )
     if mentions == "-":
         raise InputError("--fit-margin notes which file it was fitted on", "save standard input to a file first")
