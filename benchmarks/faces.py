@@ -1,4 +1,4 @@
-"""Pictures per second through detection, faces and encoding, on one thread or more; and the second run, which the cache serves.
+"""Pictures per second through detection, faces and encoding, on one thread or more; and again, from the cache.
 
     OMP_NUM_THREADS=1 python benchmarks/faces.py --json
 
