@@ -13,14 +13,19 @@ goes on. Writes OUT/cells/*.json, OUT/table.json and OUT/table.md.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean, stdev
-from typing import Any, Final
+from statistics import fmean
+from typing import Final
 
 from judge import judged
 from rich.console import Console
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from studies import finished, knowledge, mean_sd, spread
 
 SETS: Final = ("wikimel", "richpediamel")
 ROWS: Final = {
@@ -44,27 +49,12 @@ def main() -> None:
     asked = ask.parse_args()
     (asked.output / "cells").mkdir(parents=True, exist_ok=True)
     runs = dict(each.split("=", 1) for each in asked.runs.split(",") if each)
-    folder = asked.kb or _knowledge(asked.data, asked.output)
+    folder = asked.kb or knowledge(asked.data, asked.output / "persons")
     for seed in map(int, asked.seeds.split(",")):
         for name in asked.sets.split(","):
             run = Path(runs[name]) if name in runs else _retriever(asked.data, asked.output, folder, name)
             _run(asked.data, asked.output, folder, run, name, seed, asked.set)
     write_table(asked.output)
-
-
-def _knowledge(data: Path, output: Path) -> Path:
-    """Return the knowledge base of persons, built when it is not there."""
-    from melink.cli.main import app
-
-    folder = output / "persons"
-    if not (folder / "manifest.json").is_file():
-        files = {"entities": "kb/entities.jsonl.gz", "triples": "kb/triples.tsv.gz", "relations": "kb/relations.tsv"}
-        args = [word for option, file in files.items() for word in (f"--{option}", str(data / file))]
-        app(
-            ["kb", "build", str(folder), *args, "--where", "attributes", "--images", str(data / "images/index.csv")],
-            standalone_mode=False,
-        )
-    return folder
 
 
 def _retriever(data: Path, output: Path, kb: Path, name: str) -> Path:
@@ -113,19 +103,12 @@ def _run(data: Path, output: Path, kb: Path, run: Path, name: str, seed: int, ov
     Console(stderr=True).print(name, seed, {row: cell["rows"][row]["all"] for row in cell["rows"]})
 
 
-def _cells(output: Path) -> Iterator[dict[str, Any]]:
-    import orjson
-
-    for file in sorted((output / "cells").glob("*.json")):
-        yield orjson.loads(file.read_bytes())
-
-
 def write_table(output: Path) -> None:
     """Write mean ± standard deviation over seeds of every row, and print them."""
     from melink.datasets.files import replacing
     from melink.kb.disk import write_json
 
-    cells, rows, lines = list(_cells(output)), [], []
+    cells, rows, lines = list(finished(output)), [], []
     for name in dict.fromkeys(cell["set"] for cell in cells):
         own = [cell for cell in cells if cell["set"] == name]
         first = own[0]
@@ -138,9 +121,11 @@ def write_table(output: Path) -> None:
         for row, label in {"retrieval": "retriever alone", **ROWS}.items():
             if row not in first["rows"]:
                 continue
-            figures = {part: _spread([cell["rows"][row][part] for cell in own]) for part in ("all", "ambiguous")}
+            figures = {part: spread([cell["rows"][row][part] for cell in own]) for part in ("all", "ambiguous")}
             rows.append({"set": name, "row": label, "seeds": len(own), **figures})
-            lines.append(f"| {label} | {_text(figures['all'])} | {_text(figures['ambiguous'])} | {len(own)} |")
+            lines.append(
+                f"| {label} | {mean_sd(figures['all'], 2)} | {mean_sd(figures['ambiguous'], 2)} | {len(own)} |"
+            )
         if first["arithmetic"]:
             lines += ["", "| arithmetic | mentions read per second | Hits@1 | ambiguous |", "|---|---|---|---|"]
         for arithmetic in first["arithmetic"]:
@@ -153,14 +138,6 @@ def write_table(output: Path) -> None:
     with replacing(output / "table.md") as out:
         out.write("\n".join(lines).encode())
     Console(stderr=True, width=140).print("\n".join(lines), markup=False)
-
-
-def _spread(values: Sequence[float]) -> Mapping[str, float | None]:
-    return {"mean": fmean(values), "sd": stdev(values) if len(values) > 1 else None}
-
-
-def _text(value: Mapping[str, float | None]) -> str:
-    return f"{100 * (value['mean'] or 0):.2f}" + ("" if value["sd"] is None else f" ± {100 * value['sd']:.2f}")
 
 
 if __name__ == "__main__":

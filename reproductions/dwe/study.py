@@ -15,16 +15,21 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any, Final
 
 import portraits
 from lessons import Course, full_ranks, fuzzy, listed_ranks, timed, trained
 from rich.console import Console
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from studies import knowledge, mean_sd, spread
 
 TEXTS: Final = {
     "mention_template": "{surface} [SEP] {text}",
@@ -203,10 +208,7 @@ def _knowledge(data: Path, output: Path) -> Path:
     if (folder / "texts" / "static.lance").is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    parts = {"entities": "entities.jsonl.gz", "triples": "triples.tsv.gz", "relations": "relations.tsv"}
-    given = [word for name, file in parts.items() for word in (f"--{name}", str(data / "kb" / file))]
-    images = ["--images", str(data / "images" / "index.csv")]
-    app(["kb", "build", str(folder), *given, "--where", "attributes", *images], standalone_mode=False)
+    knowledge(data, folder)
     with open_bytes(data / "kb" / "entities.jsonl.gz") as lines, replacing(abstracts) as out:
         for line in lines:
             row = orjson.loads(line)
@@ -244,14 +246,14 @@ def write_table(output: Path) -> None:
 
 def _row(name: str, system: str, found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if name == "portraits":
-        figures = {case: _spread([cell["hits@1"][case] for cell in found]) for case in found[0]["hits@1"]}
+        figures = {case: spread([cell["hits@1"][case] for cell in found]) for case in found[0]["hits@1"]}
     else:
         figures = {
-            f"{part} {k}": _spread([cell[part][k] for cell in found])
+            f"{part} {k}": spread([cell[part][k] for cell in found])
             for part in ("full", "ambiguous", "fuzzy")
             for k in KS
         }
-        figures["fuzzy recall"] = _spread([cell["fuzzy"]["candidate_recall"] for cell in found])
+        figures["fuzzy recall"] = spread([cell["fuzzy"]["candidate_recall"] for cell in found])
     return {"set": name, "system": system, "seeds": len(found), "figures": figures}
 
 
@@ -266,7 +268,7 @@ def _lines(name: str, rows: Sequence[Mapping[str, Any]], one: Mapping[str, Any])
         about = f"{n[0]:,} mentions, {n[1]} ambiguous, {n[2]} with a picture; {recall:.1f} % have gold among the fuzzy"
     lines = [f"**{name}**: {about}", "", f"| | {' | '.join(heads)} | seeds |", "|---" * (len(heads) + 2) + "|"]
     for row in rows:
-        values = [_text(row["figures"][head]) if head in row["figures"] else "–" for head in heads]
+        values = [mean_sd(row["figures"][head]) if head in row["figures"] else "–" for head in heads]
         lines.append(f"| {row['system']} | {' | '.join(values)} | {row['seeds']} |")
     return [*lines, ""]
 
@@ -301,14 +303,6 @@ def _curves(rows: Sequence[Mapping[str, Any]]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {2 * WIDTH} {HEIGHT}">'
         f'<style>{style}</style><rect {size} fill="#fff"/><g class="trend">{"".join(panels)}</g></svg>\n'
     )
-
-
-def _spread(values: Sequence[float]) -> dict[str, float | None]:
-    return {"mean": fmean(values), "sd": stdev(values) if len(values) > 1 else None}
-
-
-def _text(value: Mapping[str, Any]) -> str:
-    return f"{100 * value['mean']:.1f}" + ("" if value["sd"] is None else f" ± {100 * value['sd']:.1f}")
 
 
 if __name__ == "__main__":

@@ -17,15 +17,20 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any, Final, NamedTuple
 
 from again import RERANKERS, Asked, save
 from rich.console import Console
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from studies import finished, knowledge, mean_sd, spread
 
 TEXTS: Final = {
     "mention_template": "{surface} [SEP] {text}",
@@ -118,7 +123,7 @@ def main() -> None:
     systems = [name for name in every if name in starts]
     systems += [name for name in every for s in starts if s not in every and name.startswith(s) and name not in systems]
     names, shares = asked.sets.split(","), [int(share) for share in asked.shares.split(",") if share]
-    kb = asked.kb or knowledge(asked.data, asked.output)
+    kb = asked.kb or knowledge(asked.data, asked.output / "kb")
     work = [(asked.data, asked.output, kb, name) for name in names]
     model = asked.mentions, asked.url, asked.model
     parts = [(*each, int(seed), systems, shares, model) for seed in asked.seeds.split(",") for each in work]
@@ -134,24 +139,6 @@ def main() -> None:
             pool.starmap(run, parts, chunksize=1)
     write_table(asked.output)
     write_curves(asked.output)
-
-
-def knowledge(data: Path, output: Path) -> Path:
-    """Return the knowledge base of persons, built when it is not there."""
-    from melink.cli.main import app
-
-    folder = output / "kb"
-    if not (folder / "manifest.json").is_file():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        files = {
-            "--entities": "kb/entities.jsonl.gz",
-            "--triples": "kb/triples.tsv.gz",
-            "--relations": "kb/relations.tsv",
-            "--images": "images/index.csv",
-        }
-        args = [word for option, file in files.items() for word in (option, str(data / file))]
-        app(["kb", "build", str(folder), *args, "--where", "attributes"], standalone_mode=False)
-    return folder
 
 
 def samples(data: Path, name: str, split: str) -> list[Any]:
@@ -371,14 +358,6 @@ class Union:
         return self.method.revived(rebuilt(self.pattern, iter([leaf[places] for leaf in self.leaves])), view)
 
 
-def finished(output: Path) -> Iterator[dict[str, Any]]:
-    """Yield every finished cell."""
-    import orjson
-
-    for file in sorted((output / "cells").glob("*.json")):
-        yield orjson.loads(file.read_bytes())
-
-
 def write_table(output: Path) -> None:
     """Write mean ± standard deviation over seeds of every row, and print them."""
     from melink.datasets.files import replacing
@@ -404,8 +383,8 @@ def write_table(output: Path) -> None:
         lines += [f"**{name}** validation: {counts} of the lists", ""]
         lines += ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
         for row in own:
-            shown = [text_of(row[f"all {k}"]) for k in ("hits@1", "hits@2", "hits@3")]
-            shown += [text_of(row["all mr"], 1.0), text_of(row["all mrr"]), text_of(row["ambiguous hits@1"])]
+            shown = [mean_sd(row[f"all {k}"]) for k in ("hits@1", "hits@2", "hits@3")]
+            shown += [mean_sd(row["all mr"], 2, 1.0), mean_sd(row["all mrr"]), mean_sd(row["ambiguous hits@1"])]
             lines.append("| " + " | ".join([row["system"], *shown, str(row["seeds"])]) + " |")
         lines += ["", *again_lines([row for row in rows if row["set"] == name and row["system"] in RERANKED])]
     with replacing(output / "table.md") as out:
@@ -421,7 +400,7 @@ def again_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for row in rows:
         keys = ("before all hits@1", "all hits@1", "before ambiguous hits@1", "ambiguous hits@1")
-        values = [row["system"], f"{row['n']:,}", *(text_of(row[key]) for key in keys), str(row["seeds"])]
+        values = [row["system"], f"{row['n']:,}", *(mean_sd(row[key]) for key in keys), str(row["seeds"])]
         lines.append("| " + " | ".join(values) + " |")
     return [*lines, ""]
 
@@ -462,18 +441,6 @@ def write_curves(output: Path) -> None:
             plot = trend(drawn, marks, f"share of {name}'s training mentions, and how many they are", log_x=True)
             with replacing(output / f"curve-{name}.svg") as out:
                 out.write(alone(plot).encode())
-
-
-def spread(values: Sequence[float]) -> dict[str, float | None]:
-    """Return mean and standard deviation; None of one value."""
-    return {"mean": fmean(values), "sd": stdev(values) if len(values) > 1 else None}
-
-
-def text_of(value: dict[str, Any], scale: float = 100.0) -> str:
-    """Return mean ± standard deviation, in per cent or as they are."""
-    digits = 1 if scale == 100 else 2
-    found = f"{scale * value['mean']:.{digits}f}"
-    return found + ("" if value["sd"] is None else f" ± {scale * value['sd']:.{digits}f}")
 
 
 if __name__ == "__main__":

@@ -17,14 +17,18 @@ import argparse
 import copy
 import multiprocessing
 import os
+import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any, Final
 
 from rich.console import Console
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from studies import finished, knowledge, mean_sd, spread
 
 TEXTS: Final = {
     "mention_template": "{surface} [SEP] {text}",
@@ -80,7 +84,7 @@ def main() -> None:
     ask.add_argument("--sample", type=Path, help="folder of the reranking study: its mentions are ranked as well")
     asked = ask.parse_args()
     systems = [name for name in SYSTEMS if name.replace(", ", " ") in asked.systems.split(",")]
-    folder = asked.kb or _knowledge(asked.data, asked.output)
+    folder = asked.kb or knowledge(asked.data, asked.output / "kb")
     for name in asked.sets.split(","):
         _enriched(asked.data, asked.output, folder, name)
     seeds = [int(seed) for seed in asked.seeds.split(",")]
@@ -93,20 +97,6 @@ def main() -> None:
         with multiprocessing.get_context("spawn").Pool(asked.jobs, maxtasksperchild=1) as pool:
             pool.starmap(_run, work, chunksize=1)
     write_table(asked.output)
-
-
-def _knowledge(data: Path, output: Path) -> Path:
-    """Return the knowledge base of persons, built when it is not there."""
-    from melink.cli.main import app
-
-    folder = output / "kb"
-    if not (folder / "manifest.json").is_file():
-        output.mkdir(parents=True, exist_ok=True)
-        named = {"entities": "entities.jsonl.gz", "triples": "triples.tsv.gz", "relations": "relations.tsv"}
-        files = [part for name, file in named.items() for part in (f"--{name}", str(data / "kb" / file))]
-        images = ["--images", str(data / "images/index.csv")]
-        app(["kb", "build", str(folder), *files, "--where", "attributes", *images], standalone_mode=False)
-    return folder
 
 
 def _enriched(data: Path, output: Path, kb: Path, name: str) -> None:
@@ -272,19 +262,12 @@ def _saved(context: Any, method: Any, folder: Path) -> Any:
     return replace(context, folder=folder)
 
 
-def _cells(output: Path) -> Iterator[dict[str, Any]]:
-    import orjson
-
-    for file in sorted((output / "cells").glob("*.json")):
-        yield orjson.loads(file.read_bytes())
-
-
 def write_table(output: Path) -> None:
     """Write mean ± standard deviation over seeds of every row."""
     from melink.datasets.files import replacing
     from melink.kb.disk import write_json
 
-    cells, rows, lines = list(_cells(output)), [], []
+    cells, rows, lines = list(finished(output)), [], []
     heads = ("", "Hits@1", "Hits@3", "Hits@5", "MRR", "ambiguous Hits@1", "ambiguous MRR", "seeds")
     for name in SETS:
         own = [cell for cell in cells if cell["set"] == name]
@@ -297,9 +280,9 @@ def write_table(output: Path) -> None:
             if not same:
                 continue
             asked = [*(("all", k) for k in KS), ("ambiguous", "hits@1"), ("ambiguous", "mrr")]
-            figures = {f"{part} {k}": _spread([cell[part][k] for cell in same]) for part, k in asked}
+            figures = {f"{part} {k}": spread([cell[part][k] for cell in same]) for part, k in asked}
             rows.append({"set": name, "system": system, "seeds": len(same), "n": same[0]["all"]["n"], **figures})
-            values = [system, *(_text(value) for value in figures.values()), str(len(same))]
+            values = [system, *(mean_sd(value) for value in figures.values()), str(len(same))]
             lines.append("| " + " | ".join(values) + " |")
         lines += ["", *_of_sample([cell["sample"] for cell in own if "sample" in cell]), ""]
     write_json(output / "table.json", rows)
@@ -320,17 +303,9 @@ def _of_sample(cells: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     for who in cells[0]:
         own = [cell[who] for cell in cells]
-        figures = [_text(_spread([cell[key] for cell in own])) for key in ("hits@1", "mrr")]
+        figures = [mean_sd(spread([cell[key] for cell in own])) for key in ("hits@1", "mrr")]
         lines.append(f"| {who} | {own[0]['facts']} | {figures[0]} | {figures[1]} |")
     return lines
-
-
-def _spread(values: Sequence[float]) -> dict[str, float | None]:
-    return {"mean": fmean(values), "sd": stdev(values) if len(values) > 1 else None}
-
-
-def _text(value: dict[str, Any]) -> str:
-    return f"{100 * value['mean']:.1f}" + ("" if value["sd"] is None else f" ± {100 * value['sd']:.1f}")
 
 
 if __name__ == "__main__":

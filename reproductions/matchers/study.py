@@ -16,15 +16,19 @@ import argparse
 import copy
 import multiprocessing
 import os
+import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from studies import finished, knowledge, mean_sd, spread
 
 TEXTS: Final = {
     "mention_template": "{surface} [SEP] {text}",
@@ -72,7 +76,7 @@ def main() -> None:
     systems = [name for name in SYSTEMS if name.replace(", ", " ") in asked.systems.split(",")]
     work = [(name, int(seed), systems) for seed in asked.seeds.split(",") for name in asked.sets.split(",")]
     for name in asked.sets.split(","):
-        _knowledge(asked.data, asked.output, name)
+        knowledge(asked.data, asked.output / "kb" / SETS[name], SETS[name])
     if asked.jobs == 1:
         for each in work:
             _run(asked.data, asked.output, *each)
@@ -81,29 +85,6 @@ def main() -> None:
         with multiprocessing.get_context("spawn").Pool(asked.jobs, maxtasksperchild=1) as pool:
             pool.starmap(_run, [(asked.data, asked.output, *each) for each in work], chunksize=1)
     write_table(asked.output)
-
-
-def _knowledge(data: Path, output: Path, name: str) -> Path:
-    """Return the knowledge base of a benchmark, built when it is not there."""
-    from melink.cli.main import app
-
-    folder = output / "kb" / SETS[name]
-    if not (folder / "manifest.json").is_file():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        files = [
-            "--entities",
-            "kb/entities.jsonl.gz",
-            "--triples",
-            "kb/triples.tsv.gz",
-            "--relations",
-            "kb/relations.tsv",
-        ]
-        args = [str(data / each) if "/" in each else each for each in files]
-        app(
-            ["kb", "build", str(folder), *args, "--where", SETS[name], "--images", str(data / "images/index.csv")],
-            standalone_mode=False,
-        )
-    return folder
 
 
 def _run(data: Path, output: Path, name: str, seed: int, systems: Sequence[str]) -> None:
@@ -120,7 +101,7 @@ def _run(data: Path, output: Path, name: str, seed: int, systems: Sequence[str])
     if not missing:
         return
     (output / "cells").mkdir(parents=True, exist_ok=True)
-    kb = KnowledgeBase.open(_knowledge(data, output, name))
+    kb = KnowledgeBase.open(knowledge(data, output / "kb" / SETS[name], SETS[name]))
     images = data / "images" / "index.csv"
     train, valid = (list(read_mentions(data / name / f"{split}.jsonl", images)) for split in ("train", "valid"))
     ambiguous = {
@@ -197,26 +178,19 @@ def _cell(
     }
 
 
-def _cells(output: Path) -> Iterator[dict[str, Any]]:
-    import orjson
-
-    for file in sorted((output / "cells").glob("*.json")):
-        yield orjson.loads(file.read_bytes())
-
-
 def write_table(output: Path) -> None:
     """Write mean ± standard deviation over seeds of every row, and print them."""
     from melink.datasets.files import replacing
     from melink.kb.disk import write_json
 
-    cells = list(_cells(output))
+    cells = list(finished(output))
     rows = []
     for name in SETS:
         for system in SYSTEMS:
             own = [cell for cell in cells if cell["set"] == name and cell["system"] == system]
             if own:
                 figures = {
-                    f"{part} {k}": _spread([cell[part][k] for cell in own]) for part in ("all", "ambiguous") for k in KS
+                    f"{part} {k}": spread([cell[part][k] for cell in own]) for part in ("all", "ambiguous") for k in KS
                 }
                 rows.append(
                     {
@@ -242,8 +216,8 @@ def write_table(output: Path) -> None:
         for row in own:
             values = [
                 row["system"],
-                *(_text(row[f"all {k}"]) for k in KS),
-                _text(row["ambiguous hits@1"]),
+                *(mean_sd(row[f"all {k}"]) for k in KS),
+                mean_sd(row["ambiguous hits@1"]),
                 str(row["seeds"]),
             ]
             lines.append("| " + " | ".join(values) + " |")
@@ -252,14 +226,6 @@ def write_table(output: Path) -> None:
         Console(stderr=True, width=140).print(screen)
     with replacing(output / "table.md") as out:
         out.write("\n".join(lines).encode())
-
-
-def _spread(values: Sequence[float]) -> dict[str, float | None]:
-    return {"mean": fmean(values), "sd": stdev(values) if len(values) > 1 else None}
-
-
-def _text(value: dict[str, Any]) -> str:
-    return f"{100 * value['mean']:.1f}" + ("" if value["sd"] is None else f" ± {100 * value['sd']:.1f}")
 
 
 if __name__ == "__main__":
