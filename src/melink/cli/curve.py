@@ -51,7 +51,7 @@ def curve(
     references: Annotated[
         bool, typer.Option("--references/--no-references", help="Also evaluate zeroshot and names, untrained.")
     ] = True,
-    cpu: Annotated[bool, typer.Option("--cpu", help="Leave an accelerator alone.")] = False,
+    cpu: options.Cpu = False,
     images: options.Images = None,
     generator: options.Generators = None,
     text_encoder: options.TextEncoder = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
     from melink.runs import Run
 
 _ASKED: Final = "rerank.llm."
+
+
+def _alone(cpu: bool) -> bool:
+    """Hide accelerators from torch, which is not imported yet: nothing of a command runs on one then."""
+    if cpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    return cpu
+
+
 KB = Annotated[Path, typer.Argument(help="Knowledge base directory, made by 'melink kb build'.", show_default=False)]
 Mentions = Annotated[str, typer.Argument(help="JSONL of mentions; '-' for standard input.", show_default=False)]
 Model = Annotated[str, typer.Option("--model", help="Run directory, or 'names' or 'zeroshot' (see 'melink methods').")]
@@ -47,6 +57,7 @@ Config = Annotated[Path | None, typer.Option("--config", help="Run file in YAML;
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override a setting: --set settings.weights.name=2 (repeatable).")
 ]
+Cpu = Annotated[bool, typer.Option("--cpu", callback=_alone, help="Leave an accelerator alone.")]
 Shortlist = Annotated[
     int | None,
     typer.Option(

@@ -43,7 +43,7 @@ def train_reranker(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted training stopped.")] = False,
     seed: Annotated[int | None, typer.Option("--seed", help="Of everything that is drawn; as train.seed.")] = None,
-    cpu: Annotated[bool, typer.Option("--cpu", help="Leave an accelerator alone.")] = False,
+    cpu: options.Cpu = False,
     images: options.Images = None,
     config: options.Config = None,
     set_: options.Set = None,

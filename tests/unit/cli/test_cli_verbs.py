@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -49,6 +50,16 @@ def test_every_verb_of_the_contract_is_there() -> None:
         "kb build", "kb add", "kb stats", "kb show", "kb search", "datasets check",
     }  # fmt: skip
     assert {name.split()[0] for name in names} == {*VERBS, *GROUPS}
+
+
+@pytest.mark.parametrize("verb", ["train", "train-reranker", "curve"])
+def test_cpu_hides_accelerators_from_everything(verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also from frozen encoders and mining, which ask for the best device: torch sees none."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    files = ["--train", tmp_path / "no", "--valid", tmp_path / "no", "-o", tmp_path / "out"]
+    arguments = {"train-reranker": [tmp_path, "--run", "names"]}.get(verb, ["biencoder", tmp_path])
+    assert run(verb, *arguments, *files)[0] == 2 and os.environ["CUDA_VISIBLE_DEVICES"] == "0"
+    assert run(verb, *arguments, *files, "--cpu")[0] == 2 and os.environ["CUDA_VISIBLE_DEVICES"] == "-1"
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
