@@ -33,7 +33,7 @@ from melink.features.index import Index, by_shard, compact, open_index
 from melink.features.keys import FileKeys, Keys, text_keys
 from melink.features.shards import full, sweep, write_shard
 from melink.features.work import Batch, Piece, plan, run, to_shard
-from melink.kb.disk import read_json, write_json
+from melink.kb.disk import read_json, writable, write_json
 
 _describing = threading.Lock()
 
@@ -162,7 +162,7 @@ class FeatureStore:
         folder = self._folder(encoder)
         index = self._open(folder)
         lacking, known_bad = self._lacking(index, keys, items, tokens)
-        if lacking and not self._writable():
+        if lacking and not writable(self.root):
             return self._beside().encode(encoder, items, tokens, problems)
         failed = {key: BadImage(reason, str(items[place])) for place, key, reason in known_bad}
         encoded = 0
@@ -184,10 +184,6 @@ class FeatureStore:
         """Return how many different items :meth:`encode` would have to encode."""
         lacking, _ = self._lacking(self._open(self._folder(encoder)), self._keys(encoder, items), items, tokens)
         return len(lacking)
-
-    def _writable(self) -> bool:
-        root = self.root.absolute()
-        return os.access(next(path for path in (root, *root.parents) if path.exists()), os.W_OK)
 
     def _beside(self) -> FeatureStore:
         """Return a store for what a read-only one lacks, such as mentions; it goes away with this one."""

@@ -64,6 +64,12 @@ def size_of(path: Path) -> int:
     return sum((Path(folder) / name).stat().st_size for folder, _, files in os.walk(path) for name in files)
 
 
+def writable(folder: Path) -> bool:
+    """Return whether a folder, or the first that exists above it, may be written."""
+    own = folder.absolute()
+    return os.access(next(path for path in (own, *own.parents) if path.exists()), os.W_OK)
+
+
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _FULL_SIGNS: Final = ("No space left", "index writer was killed")
 """How LanceDB and tantivy word it; tantivy's writer threads die without saying why."""

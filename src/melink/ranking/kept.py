@@ -5,8 +5,8 @@
 
 KEY is a hash of the method's fingerprint, of the entities and of size and time of their pictures. An interrupted build
 goes on where it stopped; the arrays are only read once all rows are there, and made anew when a file is missing or too
-short. The few builds that were used last are kept. Rows are written, not mapped: a full disk is then an error, not a
-signal that kills the process.
+short. The few builds that were used last are kept. What a folder that may not be written lacks is built in a temporary
+one. Rows are written, not mapped: a full disk is then an error, not a signal that kills the process.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from math import prod
@@ -26,7 +28,7 @@ from torch import Tensor
 
 from melink import progress
 from melink.errors import Locked, StoreError
-from melink.kb.disk import locked, read_json, storing, write_json
+from melink.kb.disk import locked, read_json, storing, writable, write_json
 from melink.kb.view import EntityView
 from melink.methods.pairwise import Pairwise
 
@@ -49,7 +51,7 @@ class Kept:
         pictures: What :func:`pictures_of` says of the view, where its pictures are files.
 
     Raises:
-        StoreError: The disk is full, or the folder cannot be written.
+        StoreError: The disk is full.
         Locked: Another process is building the same terms.
     """
 
@@ -61,11 +63,19 @@ class Kept:
         self._shapes = [(tuple(leaf.shape[1:]), _KINDS[leaf.dtype]) for _, leaf in leaves(self._pattern)]
         self._names = [name for name, _ in leaves(self._pattern)]
         if self._done() < len(view):
+            if not writable(folder):
+                self.folder = self._beside() / key
             self._build()
         self._tensors = [torch.from_numpy(self._open(place)) for place in range(len(self._shapes))]
         with suppress(OSError):  # of a read-only folder nothing is forgotten
             os.utime(self.folder)
-        _forget(folder, self.folder)
+        _forget(self.folder.parent, self.folder)
+
+    def _beside(self) -> Path:
+        """Return a folder for what a read-only one lacks; it goes away with this."""
+        scratch = tempfile.TemporaryDirectory(prefix="melink-terms-", ignore_cleanup_errors=True)
+        weakref.finalize(self, scratch.cleanup)
+        return Path(scratch.name)
 
     def __len__(self) -> int:
         return len(self.view)

@@ -259,7 +259,7 @@ def test_a_folder_that_cannot_be_written_is_read(tmp_path: Path, monkeypatch: py
     root = tmp_path / "store"
     before = FeatureStore(root).encode(Counting(), ["a"]).vectors()
     if whose == "ours":
-        monkeypatch.setattr("melink.features.store.os.access", lambda path, mode: not Path(path).is_relative_to(root))
+        monkeypatch.setattr("melink.kb.disk.os.access", lambda path, mode: not Path(path).is_relative_to(root))
     elif os.geteuid() == 0:
         pytest.skip("the superuser may write anywhere")
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -257,6 +258,23 @@ def test_two_builders_of_the_same_are_one_too_many(wordy: KnowledgeBase, tmp_pat
         Kept(Letters(), wordy.view(), tmp_path)
     assert "wait" in str(caught.value)
     assert_right(Kept(Letters(), wordy.view(), tmp_path))
+
+
+def test_a_folder_that_cannot_be_written_is_no_hindrance(
+    wordy: KnowledgeBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there is used; what lacks is built elsewhere, and goes away with its reader."""
+    there = Kept(Letters(), wordy.view(), tmp_path / "a")
+    monkeypatch.setattr("melink.kb.disk.os.access", lambda path, mode: not Path(path).is_relative_to(tmp_path))
+    before = sorted(tmp_path.rglob("*"))
+    assert Kept(Letters(), wordy.view(), tmp_path / "a").folder == there.folder
+    lacking = Kept(Letters(), wordy.view(), tmp_path / "b")
+    assert_right(lacking)
+    assert tmp_path not in lacking.folder.parents and sorted(tmp_path.rglob("*")) == before
+    folder = lacking.folder
+    del lacking
+    gc.collect()
+    assert not folder.parent.exists()
 
 
 class Wide(Letters):
