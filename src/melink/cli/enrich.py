@@ -41,13 +41,9 @@ def triples(
     ] = None,
     kb: Annotated[Path | None, typer.Option("--kb", help="Knowledge base that gives relations and tails.")] = None,
     with_: Annotated[str, typer.Option("--with", help="Who makes them: llm, or patterns (no language model).")] = "llm",
-    llm_url: Annotated[
-        str | None, typer.Option("--llm-url", help="Base address of an OpenAI-compatible server, such as .../v1.")
-    ] = None,
-    llm_model: Annotated[str | None, typer.Option("--llm-model", help="Name of the model at the server.")] = None,
-    llm_key_env: Annotated[
-        str | None, typer.Option("--llm-key-env", help="NAME of the environment variable that holds the key.")
-    ] = None,
+    llm_url: options.LLMUrl = None,
+    llm_model: options.LLMModel = None,
+    llm_key_env: options.LLMKeyEnv = None,
     max_requests: options.MaxRequests = None,
     max_cost: options.MaxCost = None,
     cache: Annotated[
@@ -67,10 +63,8 @@ def triples(
     keep_unknown_relations: Annotated[
         bool, typer.Option("--keep-unknown-relations", help="Keep relations of the model's own.")
     ] = False,
-    config: Annotated[Path | None, typer.Option("--config", help="Language-model settings in YAML.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="A language-model setting: --set concurrency=8 (repeatable).")
-    ] = None,
+    config: options.LLMConfig = None,
+    set_: options.LLMSet = None,
     json: options.Json = False,
     strict: options.Strict = False,
     fail_on_bad_rows: options.FailBad = False,

@@ -40,17 +40,11 @@ def descriptions(
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Dynamic: at most so many that have no text yet.")
     ] = None,
-    llm_url: Annotated[
-        str | None, typer.Option("--llm-url", help="Base address of an OpenAI-compatible server, such as .../v1.")
-    ] = None,
-    llm_model: Annotated[str | None, typer.Option("--llm-model", help="Name of the model at the server.")] = None,
-    llm_key_env: Annotated[
-        str | None, typer.Option("--llm-key-env", help="NAME of the environment variable that holds the key.")
-    ] = None,
-    max_requests: Annotated[int | None, typer.Option("--max-requests", min=0, help="Most HTTP requests.")] = None,
-    max_cost: Annotated[
-        float | None, typer.Option("--max-cost", min=0, help="Most cost; needs --set prices.input=… and .output=….")
-    ] = None,
+    llm_url: options.LLMUrl = None,
+    llm_model: options.LLMModel = None,
+    llm_key_env: options.LLMKeyEnv = None,
+    max_requests: options.MaxRequests = None,
+    max_cost: options.MaxCost = None,
     cache: Annotated[
         Path | None, typer.Option("--cache", help="File of answers; KB/answers.sqlite by default.")
     ] = None,
@@ -69,10 +63,8 @@ def descriptions(
     flags: Annotated[
         Path | None, typer.Option("--flags", help="Write what contradicts the facts here, as JSONL.")
     ] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="Language-model settings in YAML.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="A language-model setting: --set concurrency=8 (repeatable).")
-    ] = None,
+    config: options.LLMConfig = None,
+    set_: options.LLMSet = None,
     json: options.Json = False,
     strict: options.Strict = False,
 ) -> None:

@@ -75,6 +75,17 @@ Rerank = Annotated[
         "--set rerank.k=5 and the like.",
     ),
 ]
+LLMUrl = Annotated[
+    str | None, typer.Option("--llm-url", help="Base address of an OpenAI-compatible server, such as .../v1.")
+]
+LLMModel = Annotated[str | None, typer.Option("--llm-model", help="Name of the model at the server.")]
+LLMKeyEnv = Annotated[
+    str | None, typer.Option("--llm-key-env", help="NAME of the environment variable that holds the key.")
+]
+LLMConfig = Annotated[Path | None, typer.Option("--config", help="Language-model settings in YAML.")]
+LLMSet = Annotated[
+    list[str] | None, typer.Option("--set", help="A language-model setting: --set concurrency=8 (repeatable).")
+]
 MaxRequests = Annotated[
     int | None, typer.Option("--max-requests", min=0, help="Most HTTP requests to the language model.")
 ]
