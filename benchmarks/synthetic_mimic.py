@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,6 +11,8 @@ from torch import Tensor
 from melink.methods.matcher import EntityTerms, Matcher, Read, halved
 from melink.methods.mimic import Mimic, MimicSettings, Net
 from melink.methods.mimic_bounds import EntitySide, MentionSide
+from melink.methods.name_curve import NameEvidence
+from melink.methods.tensors import fingerprint
 from melink.ranking.kept import CHUNK, Kept
 from melink.records import Mention
 from synthetic import CHUNK as DRAWN
@@ -49,13 +50,10 @@ class SyntheticMimic(Mimic):
     """
 
     def __init__(self, matcher: Matcher, world: World, own: Sides) -> None:
-        self.config, self.device = MimicSettings(), str(world.device)
+        self.config, self.device, self.names = MimicSettings(), str(world.device), NameEvidence(False)
         self.module = Net(matcher, names=False).eval()
         self.world, self.own = world, own
-        digest = hashlib.sha256(f"{world.seed} {world.without_picture} {world.device}".encode())
-        for name, value in sorted(matcher.state_dict().items()):
-            digest.update(name.encode() + value.cpu().numpy().tobytes())
-        self._made_of = digest.hexdigest()
+        self._made_of = fingerprint(matcher, [], f"{world.seed} {world.without_picture} {world.device}")
 
     def fingerprint(self) -> str:
         """Hash what the terms were made of."""

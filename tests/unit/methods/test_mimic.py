@@ -255,7 +255,7 @@ def test_features_that_cannot_be_written(pair: Pair, mentions: list[Mention], mo
     method = built(context)
     method.warm(context.kb.view())
     expected, before = scores(method, mentions[:3]), context.store.content_hash()
-    monkeypatch.setattr(FeatureStore, "_writable", lambda store: store.root != context.store.root)
+    monkeypatch.setattr("melink.features.store.writable", lambda folder: folder != context.store.root)
     other = [replace(mention, text=f"{mention.text}, they say") for mention in mentions[:3]]
     assert np.isfinite(scores(method, other)).all()
     np.testing.assert_array_equal(scores(method, mentions[:3]), expected)
