@@ -26,13 +26,22 @@ class Asked:
         mentions: Ambiguous mentions that the language model is asked about.
         url: Its server; the bundled small model when None.
         model: Its name there.
+        readers: Folder of ``reproductions/cross_encoder/study.py``, whose trained network reads; trained here when None.
     """
 
     def __init__(
-        self, data: Path, output: Path, name: str, seed: int, mentions: int, url: str | None, model: str
+        self,
+        data: Path,
+        output: Path,
+        name: str,
+        seed: int,
+        mentions: int,
+        url: str | None,
+        model: str,
+        readers: Path | None = None,
     ) -> None:
         self.data, self.output, self.name, self.seed = data, output, name, seed
-        self.mentions, self.url, self.model = mentions, url, model
+        self.mentions, self.url, self.model, self.readers = mentions, url, model, readers
 
     @property
     def run(self) -> Path:
@@ -104,16 +113,20 @@ def crossed(
     from melink.rerank.cross_encoder import NAME
     from melink.rerank.cross_model import CrossSettings
     from melink.runs import Run
+    from melink.train.cross_refit import refit
     from melink.train.reranker import Recipe, train_reranker
 
     folder = asked.output / "rerankers" / f"{asked.name}-{encoder or 'figures'}-{asked.seed}"
     lists = asked.output / "rerankers" / "lists"
-    linker = retriever(kb, asked, valid)
+    linker, scope = retriever(kb, asked, valid), Scope(k=K, probability=0.98)
+    made = asked.readers / "rerankers" / f"{asked.name}-0" if encoder and asked.readers else None
+    if made is not None and not (folder / NAME).is_file():
+        refit(linker, valid, folder, made, Recipe(scope=scope), lists=lists)
     if not (folder / NAME).is_file():
         plain = Run(method="zeroshot", image_encoder=None, generators=("given",), k=LIST)
         lister = assemble(plain, kb, asked.output / "lists" / f"{asked.name}.jsonl")
         settings = CrossSettings(encoder=encoder)
-        recipe = Recipe(settings=settings, scope=Scope(k=K, probability=0.98), train={"seed": asked.seed})
+        recipe = Recipe(settings=settings, scope=scope, train={"seed": asked.seed})
         resume = (folder / "checkpoint").is_dir()
         train_reranker(linker, (train, valid), folder, recipe, lister, resume=resume, cpu=True, lists=lists)
     found = judged(linker, valid, folder, lists, hard, full=False)

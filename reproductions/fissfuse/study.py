@@ -117,6 +117,9 @@ def main() -> None:
     )
     ask.add_argument("--url", help="an OpenAI-compatible server; the bundled small model when left out")
     ask.add_argument("--model", default="smollm2", help="its name there")
+    ask.add_argument(
+        "--readers", type=Path, help="folder of reproductions/cross_encoder/study.py: its networks read, seed 0"
+    )
     asked = ask.parse_args()
     starts = asked.systems.split(";") if asked.systems else [""]
     every = (*SYSTEMS, *RERANKED)
@@ -125,7 +128,7 @@ def main() -> None:
     names, shares = asked.sets.split(","), [int(share) for share in asked.shares.split(",") if share]
     kb = asked.kb or knowledge(asked.data, asked.output / "kb")
     work = [(asked.data, asked.output, kb, name) for name in names]
-    model = asked.mentions, asked.url, asked.model
+    model = asked.mentions, asked.url, asked.model, asked.readers
     parts = [(*each, int(seed), systems, shares, model) for seed in asked.seeds.split(",") for each in work]
     if asked.jobs == 1:
         for each in work:
@@ -239,7 +242,7 @@ def run(
     seed: int,
     systems: Sequence[str],
     shares: Sequence[int],
-    model: tuple[int, str | None, str],
+    model: tuple[int, str | None, str, Path | None],
 ) -> None:
     """Do the cells of one benchmark and one seed that are not there yet."""
     from melink.kb.disk import write_json

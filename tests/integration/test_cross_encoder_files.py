@@ -118,6 +118,32 @@ def test_figures_alone(demo: Demo, lessons: Path, small_bert: Path, tmp_path: Pa
     assert again.exit_code == 0 and orjson.loads(again.stdout)["blend"] == made["blend"]
 
 
+def test_the_last_word_for_another_retriever(
+    demo: Demo, trained: Path, lessons: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    """The network stays as it is, bit for bit; blend, parts and retriever are those of the other one."""
+    monkeypatch.setattr("melink.train.reranker.choose", with_reading)
+    base = ("train-reranker", demo.linker.kb.path, "--run", "zeroshot", "--valid", lessons / "valid.jsonl")
+    made = ran(*base, "-o", tmp_path / "two", "--network", trained, "--set", "scope.k=3")
+    assert made.exit_code == 0, made.stderr
+    one, two = read_saved(trained), read_saved(tmp_path / "two")
+    assert two.digest == one.digest and two.settings == one.settings
+    assert one.parts == ("name",) and set(two.parts) > {"name", "text"}
+    assert two.retriever["method"] == "zeroshot" and two.scope["k"] == 3 and two.fitted_on["sha256"]
+    assert two.metrics["steps"] == one.metrics["steps"] and two.metrics["network of"] == one.digest[:16]
+    plan = {"name": "cross-encoder", "path": str(tmp_path / "two")}
+    link = assemble(Run(rerank=plan), demo.linker.kb).link([s.mention for s in splits(lessons)[1]][:1])[0]
+    assert sum("reading" in candidate.evidence for candidate in link.candidates) == 3 and not caplog.records
+    for wrong, words in (
+        (("--train", lessons / "train.jsonl"), "--train speaks of training"),
+        (("--seed", 3, "--lists", "names"), "--lists, --seed speaks of training"),
+        (("--set", "settings.blocks=1"), "settings.… are those of the network"),
+    ):
+        refused = ran(*base, "-o", tmp_path / "no", "--network", trained, *wrong)
+        assert refused.exit_code == 2 and words in refused.stderr
+    assert ran(*base, "-o", tmp_path / "no").exit_code == 2 and not (tmp_path / "no").exists()
+
+
 def test_another_retriever_is_told(demo: Demo, trained: Path, retriever: Run, caplog: pytest.LogCaptureFixture) -> None:
     plan = {"name": "cross-encoder", "path": str(trained)}
     assemble(retriever.model_copy(update={"rerank": plan, "k": 7}), demo.linker.kb)

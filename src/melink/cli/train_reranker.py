@@ -21,11 +21,16 @@ if TYPE_CHECKING:
 def train_reranker(
     kb: options.KB,
     run: Annotated[str, typer.Option("--run", help="The retriever: run directory, or 'names' or 'zeroshot'.")],
-    train: Annotated[
-        list[Path], typer.Option("--train", help="Training mentions (repeatable); gold, or a teacher's choice.")
-    ],
     valid: Annotated[Path, typer.Option("--valid", help="Validation mentions with gold.", show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write.", show_default=False)],
+    train: Annotated[
+        list[Path] | None,
+        typer.Option("--train", help="Training mentions (repeatable); gold, or a teacher's choice."),
+    ] = None,
+    network: Annotated[
+        Path | None,
+        typer.Option("--network", help="Train nothing: fit the last word of this trained cross-encoder for --run."),
+    ] = None,
     lists: Annotated[
         str | None,
         typer.Option("--lists", help="Retriever of the training lists, such as zeroshot; --run by default."),
@@ -68,16 +73,21 @@ def train_reranker(
         melink train-reranker KB --run RUN --train train.jsonl --valid valid.jsonl -o one --set settings.tune=3
 
         melink train-reranker KB --run RUN --train posts.jsonl --teacher chosen.jsonl --valid valid.jsonl -o taught
+
+        melink train-reranker KB --run ANOTHER --valid valid.jsonl -o two --network one
     """
     from melink.datasets.mentions import read_mentions
     from melink.errors import Problems
     from melink.evaluate.protocol import file_hash
     from melink.kb.store import KnowledgeBase
     from melink.train.cross_lists import read_teacher
+    from melink.train.cross_refit import refit
     from melink.train.reranker import train_reranker as work
 
+    asked = {"--lists": lists, "--teacher": teacher, "--encoder": encoder, "--resume": resume, "--seed": seed}
+    train = _training(train, network, asked)
     problems, store = Problems(strict=strict), KnowledgeBase.open(kb)
-    recipe = _recipe(candidates, encoder, seed, config, set_)
+    recipe = _recipe(candidates, encoder, seed, config, set_, network)
     linker = _retriever(run, store, given, problems)
     lister = _retriever(lists, store, given, problems) if lists is not None else linker
     files = {f"train {at}" if len(train) > 1 else "train": file for at, file in enumerate(train, start=1)}
@@ -92,7 +102,10 @@ def train_reranker(
     fitted_on = {**{what: str(file) for what, file in files.items()}, **hashes}
     fitted_on |= {"file": str(valid), "sha256": file_hash(valid)}
     try:
-        saved = work(linker, (samples, judged), output, recipe, lister, taught, fitted_on, resume, cpu)
+        if network is not None:
+            saved = refit(linker, judged, output, network, recipe, fitted_on)
+        else:
+            saved = work(linker, (samples, judged), output, recipe, lister, taught, fitted_on, resume, cpu)
     except KeyboardInterrupt:
         if not (output / "checkpoint").is_dir():
             raise  # nothing was begun: the same command begins again
@@ -106,11 +119,28 @@ def train_reranker(
     report(problems)
 
 
+def _training(train: list[Path] | None, network: Path | None, asked: dict[str, Any]) -> list[Path]:
+    """Return the training files; none where a network is there already, and then nothing that speaks of training."""
+    from melink.errors import ConfigError
+
+    if network is None and not train:
+        raise ConfigError("nothing to train on", "name training mentions with --train, or a trained --network")
+    if network is not None and (idle := [name for name, value in {"--train": train, **asked}.items() if value]):
+        raise ConfigError(f"--network trains nothing, and {', '.join(idle)} speaks of training", "leave one out")
+    return train or []
+
+
 def _recipe(
-    candidates: str | None, encoder: str | None, seed: int | None, config: Path | None, overrides: list[str] | None
+    candidates: str | None,
+    encoder: str | None,
+    seed: int | None,
+    config: Path | None,
+    overrides: list[str] | None,
+    network: Path | None,
 ) -> Recipe:
     from melink.config import load_over
-    from melink.errors import InputError
+    from melink.errors import ConfigError, InputError
+    from melink.rerank.cross_encoder import read_saved
     from melink.train.reranker import Recipe
 
     if candidates not in (None, "full"):
@@ -120,7 +150,15 @@ def _recipe(
         **({"settings": {"encoder": None if encoder == "none" else encoder}} if encoder else {}),
         **({} if seed is None else {"train": {"seed": seed}}),
     }
-    return load_over(Recipe(), config, given, overrides or ())
+    if network is None:
+        return load_over(Recipe(), config, given, overrides or ())
+    saved = read_saved(network)
+    recipe = load_over(
+        Recipe.model_validate({"settings": saved.settings, "scope": saved.scope}), config, given, overrides or ()
+    )
+    if recipe.settings != saved.settings:
+        raise ConfigError("settings.… are those of the network", "set scope.… alone, or train another")
+    return recipe
 
 
 def _retriever(name: str, store: KnowledgeBase, given: Path | None, problems: Problems) -> Linker:

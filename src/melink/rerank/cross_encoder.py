@@ -211,14 +211,8 @@ class CrossEncoder:
         noted = {key: saved.fitted_on[key] for key in ("file", "sha256") if key in saved.fitted_on}
         fitted = {"fitted_on": noted} if noted else {}
         parsed = parse(CrossEncoderSettings, {**saved.scope, **fitted, **given}, "rerank")
-        device = _device(parsed.device)
-        folder = Path(parsed.path)
-        if saved.settings.encoder is not None and not (folder / "encoder" / "config.json").is_file():
-            raise InputError(f"{folder} lacks its encoder", "copy the whole folder, or train again")
-        net = CrossNet(saved.settings, str(folder / "encoder"), device)
-        read_tensors(net.heads, folder)
-        net.requires_grad_(False)
-        return cls(parsed, saved, Reader(net.to(device), context.kb, saved.parts, parsed.arithmetic))
+        net = read_net(Path(parsed.path), saved, parsed.device)
+        return cls(parsed, saved, Reader(net, context.kb, saved.parts, parsed.arithmetic))
 
     @property
     def label(self) -> str:
@@ -308,3 +302,24 @@ def read_saved(folder: str | Path) -> Saved:
     except orjson.JSONDecodeError as error:
         raise ConfigError(f"{file}: {error}", "restore the file, or train again") from error
     return parse(Saved, data, str(file))
+
+
+def read_net(folder: Path, saved: Saved, device: str | None = None) -> CrossNet:
+    """Return the network of a folder, frozen.
+
+    Args:
+        folder: Of a trained cross-encoder.
+        saved: What its ``reranker.json`` holds.
+        device: Where it runs; the accelerator when there is one, if None.
+
+    Raises:
+        InputError: It is damaged.
+        ConfigError: There is no such device.
+    """
+    where = _device(device)
+    if saved.settings.encoder is not None and not (folder / "encoder" / "config.json").is_file():
+        raise InputError(f"{folder} lacks its encoder", "copy the whole folder, or train again")
+    net = CrossNet(saved.settings, str(folder / "encoder"), where)
+    read_tensors(net.heads, folder)
+    net.requires_grad_(False).to(where)
+    return net
