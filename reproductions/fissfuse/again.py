@@ -26,7 +26,7 @@ class Asked:
         mentions: Ambiguous mentions that the language model is asked about.
         url: Its server; the bundled small model when None.
         model: Its name there.
-        readers: Folder of ``reproductions/cross_encoder/study.py``, whose trained network reads; trained here when None.
+        readers: Folder of ``reproductions/cross_encoder/study.py``, whose network reads; trained here when None.
     """
 
     def __init__(
