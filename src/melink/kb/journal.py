@@ -47,8 +47,13 @@ def repair(tables: Tables, root: Path) -> None:
     present = list(stored(tables, root, ids))
     known = {entity.id for entity in present}
     Vectors(tables).delete([id for id in ids if id not in known])
-    NameIndex(folder / "names").write(present, delete=ids)
-    finish(folder, tables.entities.version)
+    try:
+        NameIndex(folder / "names").write(present, delete=ids)
+    except (OSError, ValueError, RuntimeError) as error:
+        _log.warning("%s: the names index cannot be repaired (%s) and is made anew", root, error)
+        rebuilt(tables, root)
+    else:
+        finish(folder, tables.entities.version)
 
 
 def rebuilt(tables: Tables, root: Path) -> NameIndex:

@@ -102,6 +102,8 @@ class NameIndex:
         with storing(self.path or Path("memory")):
             # one thread: the order of documents, hence of ties at a cut-off, is that of the input
             writer = self._index.writer(192_000_000 if fresh else 15_000_000, 1)
+            if not fresh:  # what a killed writer left may have the name that a file of this commit will have
+                writer.garbage_collect_files()
             for id in delete:
                 writer.delete_documents_by_term("id", id)
             for entity in entities:
