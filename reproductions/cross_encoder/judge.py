@@ -64,6 +64,7 @@ def judged(
         "n": len(valid),
         "n ambiguous": int(hard.sum()),
         "read": int(asked.sum()),
+        "wrong among the others": int(((gold != 0) & ~asked).sum()),
         f"recall@{K}": float((gold >= 0).mean()),
         "rows": rows,
         "blend": saved.blend.weights,

@@ -136,11 +136,17 @@ def test_the_last_word_for_another_retriever(
     assert sum("reading" in candidate.evidence for candidate in link.candidates) == 3 and not caplog.records
     for wrong, words in (
         (("--train", lessons / "train.jsonl"), "--train speaks of training"),
-        (("--seed", 3, "--lists", "names"), "--lists, --seed speaks of training"),
-        (("--set", "settings.blocks=1"), "settings.… are those of the network"),
+        (("--seed", 0, "--lists", "names"), "--lists, --seed speaks of training"),
+        (("--set", "settings.blocks=1"), "all but scope.… and candidates is settled"),
+        (("--set", "train.epochs=1"), "all but scope.… and candidates is settled"),
+        (("-o", tmp_path / "two", "--network", tmp_path / "two"), "the trained cross-encoder itself"),
     ):
         refused = ran(*base, "-o", tmp_path / "no", "--network", trained, *wrong)
-        assert refused.exit_code == 2 and words in refused.stderr
+        assert refused.exit_code == 2 and words in " ".join(refused.stderr.split())
+    learnt = two.model_copy(update={"fitted_on": {"train sha256": two.fitted_on["sha256"]}})
+    (tmp_path / "two" / "reranker.json").write_text(learnt.model_dump_json())
+    refused = ran(*base, "-o", tmp_path / "no", "--network", tmp_path / "two")
+    assert refused.exit_code == 2 and "was trained on these validation mentions" in " ".join(refused.stderr.split())
     assert ran(*base, "-o", tmp_path / "no").exit_code == 2 and not (tmp_path / "no").exists()
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _ASKED: Final = "rerank.llm."
 
 
-def _alone(cpu: bool) -> bool:
+def _without_accelerators(cpu: bool) -> bool:
     """Hide accelerators from torch, which is not imported yet: nothing of a command runs on one then."""
     if cpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
@@ -57,7 +57,7 @@ Config = Annotated[Path | None, typer.Option("--config", help="Run file in YAML;
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override a setting: --set settings.weights.name=2 (repeatable).")
 ]
-Cpu = Annotated[bool, typer.Option("--cpu", callback=_alone, help="Leave an accelerator alone.")]
+Cpu = Annotated[bool, typer.Option("--cpu", callback=_without_accelerators, help="Leave an accelerator alone.")]
 Shortlist = Annotated[
     int | None,
     typer.Option(

@@ -125,7 +125,9 @@ def _training(train: list[Path] | None, network: Path | None, asked: dict[str, A
 
     if network is None and not train:
         raise ConfigError("nothing to train on", "name training mentions with --train, or a trained --network")
-    if network is not None and (idle := [name for name, value in {"--train": train, **asked}.items() if value]):
+    given = {"--train": train or None, **asked}
+    idle = [name for name, value in given.items() if value is not None and value is not False]  # 0 is a seed
+    if network is not None and idle:
         raise ConfigError(f"--network trains nothing, and {', '.join(idle)} speaks of training", "leave one out")
     return train or []
 
@@ -153,11 +155,10 @@ def _recipe(
     if network is None:
         return load_over(Recipe(), config, given, overrides or ())
     saved = read_saved(network)
-    recipe = load_over(
-        Recipe.model_validate({"settings": saved.settings, "scope": saved.scope}), config, given, overrides or ()
-    )
-    if recipe.settings != saved.settings:
-        raise ConfigError("settings.… are those of the network", "set scope.… alone, or train another")
+    before = Recipe.model_validate({"settings": saved.settings, "scope": saved.scope})
+    recipe = load_over(before, config, given, overrides or ())
+    if recipe.model_copy(update={"scope": before.scope, "candidates": before.candidates}) != before:
+        raise ConfigError("--network trains nothing: all but scope.… and candidates is settled", "leave it out")
     return recipe
 
 

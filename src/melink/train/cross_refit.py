@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from melink.errors import ConfigError, InputError
 from melink.linker import Linker, states
 from melink.records import Labelled
 from melink.rerank.cross_encoder import Reader, Saved, read_net, read_saved
@@ -38,11 +39,16 @@ def refit(
         lists: Where retrieved lists are kept; in the folder when None.
 
     Raises:
-        NotFound, InputError: No trained cross-encoder there; nothing to validate with.
-        ConfigError: The folder holds a training.
+        NotFound, InputError: No trained cross-encoder there; nothing to validate with, or what its network learnt from.
+        ConfigError: The folder holds a training, or is ``source``.
     """
     refuse_leftovers(folder, False)
+    if folder.resolve() == source.resolve():
+        raise ConfigError(f"{folder} is the trained cross-encoder itself", "choose another -o: nothing is lost then")
     before = read_saved(str(source))
+    learnt = {name: value for name, value in before.fitted_on.items() if name not in ("file", "sha256")}
+    if (fitted_on or {}).get("sha256") in learnt.values():
+        raise InputError("the network was trained on these validation mentions", "give it mentions that it never met")
     recipe = recipe.model_copy(update={"settings": before.settings})
     net = read_net(source, before)
     valid = [sample for sample in valid if linker.kb.view().row(sample.gold or "") is not None]
@@ -53,7 +59,6 @@ def refit(
     if "reading" not in saved.blend.weights and net.reads:
         net = net.without_reading()
     trained = {name: value for name, value in before.metrics.items() if not name.startswith(("validation", "kept"))}
-    learnt = {name: value for name, value in before.fitted_on.items() if name not in ("file", "sha256")}
     return write(
         net,
         saved.model_copy(
