@@ -56,6 +56,29 @@ def test_everything_comes_together(tmp_path: Path, inputs: dict[str, Any]):
     assert built.kb.names.tail_doc_freq("male") == 27
 
 
+def test_facts_of_others_turned_round(tmp_path: Path, inputs: dict[str, Any]):
+    problems = Problems()
+    built = build(tmp_path / "kb", **inputs, where="attributes", problems=problems, inverse=True)
+    two = Triple("^P1", "Q1", relation_label="knows of", tail_label="Name 1")
+    assert built.kb.get("Q2").triples[:2] == (Triple("P9", "Q77"), two)
+    assert two in KnowledgeBase.open(tmp_path / "kb").get("Q2").triples
+    assert built.kb.stats()["relations"] == 2
+    assert built.kb.get("Q1").triples[2] == Triple("^P1", "Q77", relation_label="knows of")
+    assert problems.counts["unknown head"] == 1
+    assert not build(tmp_path / "kb", **inputs, where="attributes", inverse=True).fresh
+    plain = build(tmp_path / "kb", **inputs, where="attributes")
+    assert plain.fresh and len(plain.kb.get("Q2").triples) == len(built.kb.get("Q2").triples) - 1
+    with pytest.raises(InputError, match="no facts to turn round"):
+        build(tmp_path / "no", inputs["entities"], inverse=True)
+
+
+def test_facts_of_others_left_out_entities_too(tmp_path: Path, inputs: dict[str, Any]):
+    (tmp_path / "in" / "t.tsv").write_text("Q3\tP1\tQ2\n")  # Q3 has no attributes
+    kb = build(tmp_path / "kb", **inputs, where="attributes", inverse=True).kb
+    assert kb.view().row("Q3") is None
+    assert kb.get("Q2").triples[0] == Triple("^P1", "Q3", relation_label="knows of", tail_label="Name 3")
+
+
 def test_unchanged_inputs_are_not_built_again_and_force_gives_the_same(tmp_path: Path, inputs: dict[str, Any]):
     first = build(tmp_path / "kb", **inputs)
     again = build(tmp_path / "kb", **inputs)

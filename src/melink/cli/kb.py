@@ -35,6 +35,7 @@ def build(
     relations: Annotated[Path | None, typer.Option(help="Relation names: id, label, description between tabs.")] = None,
     images: Annotated[Path | None, typer.Option(help="A folder of pictures named by id, or an index.csv.")] = None,
     where: Annotated[list[str] | None, typer.Option(help="Keep only entities for which this holds.")] = None,
+    inverse: Annotated[bool, typer.Option("--inverse", help="Turn the facts of --triples round as well.")] = False,
     wikidata: Annotated[list[Path] | None, typer.Option(help="A Wikidata JSON dump, also .gz or .bz2.")] = None,
     language: Annotated[str, typer.Option(help="Language of names taken from a dump.")] = "en",
     strict: Strict = False,
@@ -50,10 +51,13 @@ def build(
     types, or text for any of description, attributes and extract), type=Q5,Q6, sitelinks>=20, or, for a dump,
     language=de. Give it several times to ask for all of them.
 
+    **--inverse** lets an entity hold what others' facts say of it: of "Titanic, cast member, Ann", Ann holds
+    "cast member of: Titanic", even where --where leaves Titanic out.
+
     Examples:
 
         melink kb build people --entities entities.jsonl.gz --triples triples.tsv.gz --relations relations.tsv
-        --images images/index.csv --where attributes
+        --images images/index.csv --where attributes --inverse
 
         melink kb build humans --wikidata latest-all.json.bz2 --where type=Q5 --where "sitelinks>=5"
     """
@@ -61,7 +65,17 @@ def build(
 
     found = Problems(strict=strict, path=problems)
     built = build_kb(
-        out, entities or (), triples, relations, images, where, found, wikidata or (), language, force=force
+        out,
+        entities or (),
+        triples,
+        relations,
+        images,
+        where,
+        found,
+        wikidata or (),
+        language,
+        force=force,
+        inverse=inverse,
     )
     if not built.fresh:
         err.print(f"{out}: up to date; nothing to do (--force builds it again)")

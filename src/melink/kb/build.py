@@ -14,6 +14,7 @@ from melink.kb.disk import locked, storing, sync_folder, sync_tree
 from melink.kb.finish import check_references, finish
 from melink.kb.images import read_images
 from melink.kb.ingest import Ingest
+from melink.kb.inverse import named
 from melink.kb.items import Parser
 from melink.kb.jsonl import JsonRows
 from melink.kb.layout import Manifest, drop_old, folder_name, read_manifest, write_manifest
@@ -40,6 +41,7 @@ class Inputs:
         images: A folder of pictures or an index table.
         where: Conditions as :meth:`Where.parse` takes them.
         language: Language of labels taken from dumps.
+        inverse: Turn the facts of ``triples`` round as well.
     """
 
     entities: tuple[Path, ...] = ()
@@ -49,6 +51,7 @@ class Inputs:
     images: Path | None = None
     where: tuple[str, ...] = ()
     language: str = "en"
+    inverse: bool = False
 
     def key(self) -> dict[str, Any]:
         """Return what tells this build from another: fingerprints of the inputs, and the options."""
@@ -59,6 +62,7 @@ class Inputs:
             "tables": [None if path is None else fingerprint(path) for path in tables],
             "where": list(self.where),
             "language": self.language,
+            **({"inverse": True} if self.inverse else {}),
         }
 
     def sources(self, where: Where) -> list[tuple[Path, Parser]]:
@@ -99,6 +103,7 @@ def build(
     language: str = "en",
     force: bool = False,
     batch: int = 8192,
+    inverse: bool = False,
 ) -> Built:
     """Build a knowledge base in a folder.
 
@@ -117,9 +122,10 @@ def build(
         language: Language of labels taken from dumps.
         force: Build even when nothing has changed.
         batch: Rows per commit; a stopped build loses at most the last one.
+        inverse: Let entities hold what the facts of ``triples`` say of them as tails, too (:mod:`melink.kb.inverse`).
 
     Raises:
-        InputError: An input cannot be read.
+        InputError: An input cannot be read; ``inverse`` without ``triples``.
         BadRow: A bad row, when ``problems`` is strict.
         Locked: Somebody else is writing.
         StoreError: The disk is full, or the folder cannot be written.
@@ -132,7 +138,10 @@ def build(
         _path(images),
         (where,) if isinstance(where, str) else tuple(where or ()),
         language,
+        inverse,
     )
+    if inverse and triples is None:
+        raise InputError("no facts to turn round", "give a table of facts with --triples, or leave --inverse out")
     if not inputs.entities and not inputs.wikidata:
         raise InputError("nothing to build from", "give a JSON-lines file with --entities or a dump with --wikidata")
     root = Path(out).absolute()
@@ -203,17 +212,18 @@ def _fill(
     where = Where.parse(inputs.where)
     tables, point, resumed = _start(partial, key, problems)
     seen_before = Problems() if resumed else problems  # a resumed build has reported these files already
-    facts = TripleFile(inputs.triples).read(seen_before) if inputs.triples else None
+    facts = TripleFile(inputs.triples).read(seen_before, inputs.inverse) if inputs.triples else None
     pictures = read_images(inputs.images, seen_before) if inputs.images else {}
     relations = read_relations(inputs.relations, seen_before) if inputs.relations else []
     if point.stage == READING:
         ingest = Ingest(tables, root, where, facts, pictures, problems, point, batch=batch)
         if not resumed:
-            ingest.start(relations)
+            used = facts.relations() if facts and inputs.inverse else ()
+            ingest.start([*relations, *(each for each in map(named, relations) if each.id in used)])
         ingest.run(inputs.sources(where))
     if point.stage == READ:
-        named = {relation.id for relation in relations} if inputs.relations else None
-        check_references(tables, facts, named, inputs.images, pictures, problems)
+        known = {relation.id for relation in relations} if inputs.relations else None
+        check_references(tables, facts, known, inputs.images, pictures, problems)
         point.stage = REPORTED
         point.save(tables, problems)
     point.content_hash = finish(tables, root)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from melink.errors import Problems
+from melink.kb.inverse import turned
 from melink.kb.items import Relation
 from melink.kb.jsonl import MAX_NAME
 from melink.kb.lines import text_lines
@@ -28,8 +29,13 @@ class TripleFile:
     path: Path
     facts: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
-    def read(self, problems: Problems) -> TripleFile:
-        """Read the file, reporting lines that are no triples, and return this object."""
+    def read(self, problems: Problems, inverse: bool = False) -> TripleFile:
+        """Read the file, reporting lines that are no triples, and return this object.
+
+        Args:
+            problems: Where to report.
+            inverse: Turn every fact round as well (:mod:`melink.kb.inverse`).
+        """
         for number, text in text_lines(self.path):
             parts = text.split("\t")
             if len(parts) < 3 or not all(0 < len(part.strip()) <= MAX_NAME for part in parts[:3]) or "\0" in text:
@@ -38,11 +44,17 @@ class TripleFile:
                 continue
             head, relation, tail = (sys.intern(part.strip()) for part in parts[:3])
             self.facts.setdefault(head, []).append((relation, tail))
+        for head, facts in turned(self.facts).items() if inverse else ():
+            self.facts.setdefault(head, []).extend(facts)
         return self
 
     def of(self, head: str) -> list[Triple]:
         """Return the facts of one entity."""
         return [Triple(relation, tail) for relation, tail in self.facts.get(head, ())]
+
+    def relations(self) -> set[str]:
+        """Return the ids of the relations that facts have."""
+        return {relation for own in self.facts.values() for relation, _ in own}
 
     def report_unknown(self, known: Container[str], relations: Container[str] | None, problems: Problems) -> None:
         """Report facts whose head, tail or relation is unknown.

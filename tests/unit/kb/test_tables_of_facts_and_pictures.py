@@ -6,6 +6,7 @@ import pytest
 
 from melink.errors import InputError, Problems
 from melink.kb.images import read_images
+from melink.kb.inverse import MOST, named
 from melink.kb.items import Relation
 from melink.kb.triples import TripleFile, read_relations
 from melink.records import Triple
@@ -18,6 +19,22 @@ def test_triples_are_read_and_bad_lines_reported(tmp_path: Path):
     facts = TripleFile(path).read(problems)
     assert facts.of("Q1") == [Triple("P1", "Q2"), Triple("P3", "Q9")]
     assert [(p.line, problems.counts["bad triple"]) for p in problems.first] == [(2, 2), (5, 2)]
+
+
+def test_facts_turned_round(tmp_path: Path):
+    path = tmp_path / "t.tsv"
+    crowd = "".join(f"c{i}\tborn in\tBern\nd{i}\tborn in\tRome\n" for i in range(MOST)) + "more\tborn in\tRome\n"
+    path.write_text("film\tcast\tAnn\nAnn\tspouse\tBob\nBob\tspouse\tAnn\nAnn\tknows\tAnn\nAnn\tcast\tplay\n" + crowd)
+    facts = TripleFile(path).read(Problems(), inverse=True)
+    assert facts.of("Ann") == [
+        Triple("spouse", "Bob"), Triple("knows", "Ann"), Triple("cast", "play"), Triple("^cast", "film")
+    ]  # fmt: skip
+    assert facts.of("Bob") == [Triple("spouse", "Ann")]  # that she is his says the same
+    assert facts.of("film") == [Triple("cast", "Ann")]
+    assert [fact.tail for fact in facts.of("Bern")] == [f"c{i}" for i in range(MOST)]
+    assert facts.of("Rome") == []  # whoever has so many is not told by one of them
+    assert named(Relation("P1", "cast member", "who")) == Relation("^P1", "cast member of", "who")
+    assert named(Relation("P2", "instance of")) == Relation("^P2", "instance of (inverse)")
 
 
 def test_unknown_heads_tails_and_relations_are_reported(tmp_path: Path):
