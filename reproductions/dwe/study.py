@@ -169,10 +169,13 @@ def _portraits(data: Path, output: Path, seed: int, wanted: list[str], quick: bo
         model, name, settings = systems[system]
         if model not in courses:
             courses[model] = Course(portraits.knowledge_base(sitters, output, model), lessons, valid)
-        given = {"method": name, "text_encoder": "minilm?max_tokens=40", "settings": settings}
-        method, figures = trained(courses[model], given, portraits.PLAN if name == "dwe" else {}, seed)
         every = [sample for own in test.values() for sample in own]
-        ranks = iter(full_ranks(method, courses[model].kb, every))
+        if name:
+            given = {"method": name, "text_encoder": "minilm?max_tokens=40", "settings": settings}
+            method, figures = trained(courses[model], given, portraits.PLAN if name == "dwe" else {}, seed)
+            ranks = iter(full_ranks(method, courses[model].kb, every))
+        else:
+            figures, ranks = {}, portraits.by_regions(courses[model].kb, sitters, every)
         by_case = {case: [next(ranks) for _ in own] for case, own in test.items()}
         _write(output, "portraits", system, seed, began, wall, {
             **figures,

@@ -298,6 +298,41 @@ def test_the_loss(gold: list[int], named: bool) -> None:
     assert bool(found) == (max(gold) >= 0)
 
 
+@pytest.mark.parametrize("gold", [[0, 2, 5, -1], [4, 1, 3, 0]])
+def test_the_loss_that_teaches_the_neutral_constants(gold: list[int]) -> None:
+    """A missing picture counts 0 and one that is there from the constant, for mentions that can be compared at all."""
+    scores = {part: score.detach() for part, score in scores_of(shaken(), MENTIONS, ENTITIES).items()}
+    neutral = {part: torch.tensor(0.3 * n - 0.5, dtype=torch.float64).requires_grad_() for n, part in enumerate(IMAGE)}
+    listed = [[may or c == right for c, may in enumerate(row)] for row, right in zip(LISTED, gold, strict=True)]
+    found = losses(scores, BOTH, None, torch.tensor(gold), torch.tensor(listed), neutral)
+    expected, slopes = 0.0, dict.fromkeys(IMAGE, 0.0)
+    for part, score in scores.items():
+        for b, right in enumerate(gold):
+            if right < 0 or (part in IMAGE and not any(p and a for p, a in zip(BOTH[b], listed[b], strict=True))):
+                continue
+            own = score[b].tolist()
+            if part in IMAGE:
+                own = [s - neutral[part].item() if p else 0.0 for s, p in zip(own, BOTH[b].tolist(), strict=True)]
+                odds = softmax([s for s, may in zip(own, listed[b], strict=True) if may])
+                pictured = [p for p, may in zip(BOTH[b].tolist(), listed[b], strict=True) if may]
+                place = sum(listed[b][:right])
+                slopes[part] += sum((c == place) - odds[c] for c, p in enumerate(pictured) if p)
+            expected += entropy(own, right, listed[b])
+    assert found.item() == pytest.approx(expected, **CLOSE)
+    found.backward()
+    for part, level in neutral.items():
+        assert level.grad is not None and level.grad.item() == pytest.approx(slopes[part], **CLOSE) and level.grad != 0
+
+
+@pytest.mark.parametrize("absent", ["average", "neutral"])
+def test_a_step_moves_the_constants_where_they_count(absent: str) -> None:
+    net = Net(shaken(absent=absent), names=False).double()
+    lists, listed = torch.tensor([[0, 1, 2]] * 4), torch.ones(4, 3, dtype=torch.bool)
+    net(Inputs(MENTIONS, ENTITIES, lists, listed, None, torch.tensor([0, 1, 2, 0]), lists, 3, 4, 1)).loss.backward()
+    moved = [bool(level.grad) for level in net.core.neutral.values() if level.grad is not None]
+    assert moved == ([True, True] if absent == "neutral" else [])
+
+
 def test_who_is_not_listed_teaches_nothing() -> None:
     scores = {
         part: score.detach().clone().requires_grad_() for part, score in scores_of(shaken(), MENTIONS, ENTITIES).items()

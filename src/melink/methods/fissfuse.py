@@ -6,7 +6,8 @@ candidates of a mention, gold among them,::
 
     L = Σ_k −log( exp S_k(gold) / Σ_{j ∈ N} exp S_k(j) )      k = 1 … 6;    S = mean of the S_k that exist
 
-Image scores are told apart where a candidate has a picture, for the mentions whose gold and who themselves have one.
+Image scores are told apart where a candidate has a picture, for the mentions whose gold and who themselves have one;
+with ``absent: neutral`` among all candidates, those without a picture at 0, which is what teaches the constant.
 Nothing else than a mention's own candidates counts as wrong (``negatives.listwise``), and a mention whose gold is not
 listed teaches nothing: it is left out and counted; at evaluation it is a miss. The candidates of a batch are read once
 each, however many lists they are on.
@@ -138,7 +139,9 @@ class Net(nn.Module):
             scores = {part: s[:, 0] for part, s in self.core(Terms(*(x[:, None] for x in ours)), lists).items()}
             both = ours.seen[:, None] & lists.seen
             named = self.names(inputs.names) if self.names is not None and inputs.names is not None else None
-            loss = losses(scores, both, named, inputs.gold, inputs.listed) * (inputs.world / max(inputs.batch, 1))
+            level = self.core.neutral if self.core.absent == "neutral" else None
+            loss = losses(scores, both, named, inputs.gold, inputs.listed, level)
+            loss = loss * (inputs.world / max(inputs.batch, 1))
             total = torch.stack(list(self.core.contributions(scores, both).values())).sum(0)
             total = total if named is None else total + named
         every = total.new_full((len(total), inputs.width), float("-inf"))
@@ -147,7 +150,12 @@ class Net(nn.Module):
 
 
 def losses(
-    scores: Scores, both: Bool[Tensor, "b k"], names: Tensor | None, gold: Tensor, listed: Bool[Tensor, "b k"]
+    scores: Scores,
+    both: Bool[Tensor, "b k"],
+    names: Tensor | None,
+    gold: Tensor,
+    listed: Bool[Tensor, "b k"],
+    neutral: Mapping[str, Tensor] | None = None,
 ) -> Tensor:
     """Return the sum over scores and mentions of the cross-entropy of gold among its list.
 
@@ -157,12 +165,15 @@ def losses(
         names: Name evidence of the pairs, added to every score.
         gold: Place of gold on its list, −1 where it is not there.
         listed: Which are candidates; the rest is filler.
+        neutral: What an image score counts from; None leaves candidates without a picture out instead.
     """
     found = both.new_zeros((), dtype=torch.float32)
     seen = both.gather(1, gold.clamp(min=0)[:, None])[:, 0]
     for part, score in scores.items():
         there, columns = gold >= 0, listed
-        if part in IMAGE:
+        if part in IMAGE and neutral is not None:
+            there, score = there & (both & listed).any(1), torch.where(both, score - neutral[part], 0.0)
+        elif part in IMAGE:
             there, columns = there & seen, columns & both
         judged = score if names is None else score + names
         masked = judged.masked_fill(~columns, float("-inf"))
@@ -190,6 +201,7 @@ class FissFuse(Split):
             "pool": 100,
             "hard": 15,
             "sharpness": 1.0,
+            "easy": 1.0,
         },
     }
     config: FissFuseSettings

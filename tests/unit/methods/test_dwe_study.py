@@ -27,7 +27,7 @@ def portraits(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     yield portraits
     sys.path[:] = path
-    for name in ("portraits", "people"):
+    for name in ("portraits", "people", "systems"):
         sys.modules.pop(name, None)
 
 
@@ -55,8 +55,14 @@ def test_every_commented_setting_is_one(tmp_path: Path) -> None:
 def test_people_stand_side_by_side(shared_data: Path, tmp_path: Path, portraits: Any) -> None:
     sitters = portraits.Sitters(shared_data, tmp_path, 0, quick=True)
     parts = sitters.parts()
-    names = [{name for name, _ in own} for own in parts.values()]
-    assert not names[0] & names[1] and not names[0] & names[2] and not names[1] & names[2]
+    names = {part: {name for name, _ in own} for part, own in parts.items()}
+    assert not names["train"] & names["valid"] and not (names["train"] | names["valid"]) & (
+        names["test"] | names["second"]
+    )
+    assert all(person.names[0] == name for name, person in parts["test"]), "surnames"
+    assert min(len(parts[part]) for part in ("train", "valid", "test")) > 3
+    everybody = portraits.Sitters(shared_data, tmp_path, 0).parts()["second"]
+    assert len(everybody) == 9 and all(person.second is not None for _, person in everybody)
     name, person = parts["test"][0]
     one, three = (sitters._mention(name, person, case, count, "test") for case, count in (("one", 1), ("three", 3)))
     assert one.gold == three.gold == person.id and one.mention.surface == name

@@ -232,6 +232,7 @@ def listwise(kb: KnowledgeBase, demo: Demo, keep: Any = None, **negatives: Any) 
 def test_the_plan_is_listwise_whatever_else_is_said() -> None:
     plan = Plan.of(Run(method="fissfuse", train={"negatives": {"hard": 3}}))
     assert plan.negatives.listwise and plan.negatives.hard == 3
+    assert plan.negatives.easy == 1, "lists are all that is learnt from: none is passed over"
     assert not Plan.of(Run(method="mimic", train={"negatives": {"hard": 3}})).negatives.listwise
 
 
