@@ -178,6 +178,97 @@ def test_forgetting_reaches_entities_that_are_gone(desk: Path) -> None:
     assert json.loads((desk / "kb" / "faces.json").read_text())["encoder"] == "faces"
 
 
+def kept(desk: Path) -> list[bool]:
+    """Return whether anything is kept of the faces in the pictures of the entities Q0 to Q3."""
+    from melink.features.face_index import face_encoder
+    from melink.features.store import FeatureStore
+
+    paths = [line.partition(",")[0] for line in (desk / "index.csv").read_text().splitlines()[1:]]
+    store, encoder = FeatureStore(desk / "kb" / "features"), face_encoder("faces")
+    return [not store.lacking(encoder, [path], tokens=True) for path in paths]
+
+
+def test_faces_are_forgotten_while_identity_is_off(desk: Path) -> None:
+    """Whatever was computed of them goes, with --forget and with the entity, and is not kept when looked at again."""
+    run(desk / "kb", "-o", desk / "kb.jsonl")
+    assert kept(desk) == [True] * 4 and not (desk / "kb" / "faces.json").exists()
+    assert json.loads(run(desk / "kb", "--forget", "Q1", "--json").stdout) == {"deleted": 1}
+    gone = CliRunner().invoke(app, ["kb", "delete", str(desk / "kb"), "Q2"])
+    assert gone.exit_code == 0 and "faces in 1 pictures that no entity has" in gone.stderr
+    assert kept(desk) == [True, False, False, True]
+    sums = json.loads(run(desk / "kb", "-o", desk / "kb.jsonl", "--json").stdout)
+    assert sums["faces"] == sums["readable"] == 3 and kept(desk) == [True, False, False, True]
+    assert [len(row["picture"]["faces"]) for row in rows(desk / "kb.jsonl")] == [1, 1, 1]
+    assert [row["id"] for row in rows(desk / "kb.jsonl")] == ["Q0", "Q1", "Q3"]
+    told = json.loads(run(desk / "kb", "--identity", "--json").stdout)
+    assert told["known_faces"] == 2 and kept(desk) == [True, False, False, True]
+
+
+def test_a_damaged_list_of_the_forgotten_stops_everything(desk: Path) -> None:
+    run(desk / "kb", "--identity")
+    run(desk / "kb", "--forget", "Q1")
+    path = desk / "kb" / "faces.json"
+    path.write_bytes(path.read_bytes()[:-9])
+    for arguments in ((desk / "kb", "--identity"), (desk / "kb", "--forget", "Q2"), (desk / "kb",)):
+        told = run(*arguments, code=2).stderr
+        assert "faces.json" in told and "--identity-off" in told.replace("\n", " ")
+    assert kept(desk) == [True, False, True, True]
+    run(desk / "kb", "--identity-off")
+    run(desk / "kb", "--identity")
+
+
+def test_rows_on_standard_output_leave_nothing_behind(
+    desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    told = run(desk / "posts.jsonl", "--images", desk, "-o", "-", "--regions", "none")
+    assert len([json.loads(line) for line in told.stdout.splitlines()]) == 4
+    assert list(here.iterdir()) == []
+    run(desk / "posts.jsonl", "--images", desk, "-o", "-", "--regions", "none", "--html", here / "seen.html")
+    assert sorted(path.name for path in here.iterdir()) == ["seen.html", "seen.html.features"]
+
+
+@pytest.mark.parametrize("option", ["-o", "--html"])
+def test_outputs_are_checked_before_the_work(desk: Path, option: str) -> None:
+    (desk / "taken").mkdir()
+    told = run(desk / "kb", "--identity", option, desk / "taken", code=2)
+    assert "is a folder" in told.stderr and option in told.stderr
+    assert option in run(desk / "kb", "--identity", option, desk / "bad.jpg" / "x", code=2).stderr
+    assert not (desk / "kb" / "faces.json").exists() and not (desk / "kb" / "features").exists()
+    assert list((desk / "taken").iterdir()) == []
+
+
+def test_outputs_that_cannot_be(desk: Path) -> None:
+    assert "a page is a file" in run(desk / "kb", "--html", "-", code=2).stderr
+    assert "overwrite each other" in run(desk / "kb", "-o", desk / "x", "--html", desk / "x", code=2).stderr
+
+
+def test_the_threshold_that_is_given_counts(desk: Path) -> None:
+    """Above 1 nobody resembles anybody; from -1 on every face resembles as many as may be named. The page says so."""
+    run(desk / "kb", "--identity")
+    for least, each in (("1.5", 0), ("-1", 3)):
+        arguments = (
+            "--images",
+            desk,
+            "--kb",
+            desk / "kb",
+            "--identity",
+            "--threshold",
+            least,
+            "-o",
+            desk / "seen.jsonl",
+        )
+        told = run(desk / "posts.jsonl", *arguments, "--html", desk / "seen.html", "--json")
+        faces = [face for row in rows(desk / "seen.jsonl") for face in row["picture"]["faces"]]
+        assert [len(face["resembles"]) for face in faces] == [each] * 3
+        assert json.loads(told.stdout)["threshold"] == float(least) and f"(from {float(least):.2f} on)" in told.stderr
+        assert f"from {float(least):.2f} on" in (desk / "seen.html").read_text(encoding="utf-8")
+    estimated = json.loads(run(desk / "kb", "--identity", "--json").stdout)["threshold"]
+    assert 0 < estimated < 1
+
+
 def test_attributes_and_a_closed_list(desk: Path, tmp_path: Path) -> None:
     save = tiny("save_classifier")
     age = save(tmp_path / "age", ["0-39", "40-99"])

@@ -49,7 +49,7 @@ def attributes(
         float | None, typer.Option("--threshold", help="Least score of a resemblance; estimated by default.")
     ] = None,
     forget: Annotated[
-        list[str] | None, typer.Option("--forget", help="Delete the faces of this entity for good (repeatable).")
+        list[str] | None, typer.Option("--forget", help="Delete the faces of this entity, and keep them out (repeatable).")
     ] = None,
     identity_off: Annotated[
         bool, typer.Option("--identity-off", help="Delete the index of a KB and everything computed of faces.")
@@ -101,25 +101,57 @@ def attributes(
             err.print(f"no entity any more, forgotten all the same: {', '.join(absent)}", style="yellow", markup=False)
         err.print(f"deleted what was computed of faces in {gone:,} pictures")
         return write_json({"deleted": gone}) if json else None
+    _check_outputs(output, html)
     chosen = {"regions": regions, "faces": faces, "names": names, "threshold": threshold}
     settings, encoder = _settings(config, chosen, attribute, set_)
     index = _index(base, own, encoder, identity, problems)
     rows = [] if own else _rows(target, images, problems)
-    work = _work(base, rows if not own else None, settings, index, output or html, problems)
+    beside = next((path for path in (output, html) if path is not None and str(path) != "-"), None)
+    work = _work(base, rows if not own else None, settings, index, beside, problems)
     if output is not None:
         _write(output, work, rows, target, images)
     sums = counted(seen for _, _, seen in work[0])
-    if html is not None:
-        _page(html, work, sums, show, index)
     told: dict[str, Any] = {**sums, "looked_at": work[1]}
     if index is not None:
-        told |= {"known_faces": len(index), "threshold": round(index.threshold, 4), "not_used": index.skipped}
+        least = index.threshold if settings.threshold is None else settings.threshold
+        told |= {"known_faces": len(index), "threshold": round(least, 4), "not_used": index.skipped}
+    if html is not None:
+        _page(html, work, sums, show, told.get("threshold"))
     _tell(told, output, html, json)
     report(problems)
 
 
 Work = tuple[list[tuple[dict[str, Any], str, "Seen"]], int]
 """For each picture: where it belongs, a caption, and what is seen; and how many had to be looked at."""
+
+
+def _check_outputs(output: Path | None, html: Path | None) -> None:
+    """Refuse outputs that cannot be written, before any picture is looked at.
+
+    Raises:
+        InputError: A folder, a place where no file can be made, or one file for both; the page on standard output.
+    """
+    import os
+
+    from melink.errors import InputError
+
+    if str(html) == "-":
+        raise InputError("--html -: a page is a file", "name one with --html")
+    for option, path in (("-o", output), ("--html", html)):
+        if path is None or str(path) == "-":
+            continue
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            folder = path.is_dir()
+        except OSError as error:
+            raise InputError(
+                f"{option} {path}: {error.strerror}", f"name a file that can be made with {option}"
+            ) from error
+        if folder or not os.access(path.parent, os.W_OK):
+            why = "is a folder" if folder else "cannot be made here"
+            raise InputError(f"{option} {path} {why}", f"name another file with {option}")
+    if output is not None and html is not None and output.resolve() == html.resolve():
+        raise InputError(f"{html}: -o and --html would overwrite each other", "name two files")
 
 
 def _settings(
@@ -176,16 +208,18 @@ def _work(
     from tempfile import TemporaryDirectory
 
     from melink.enrich.attributes import PictureReader
+    from melink.features.face_index import forgotten_pictures
     from melink.features.store import FeatureStore
 
     owners: list[tuple[dict[str, Any], str]] = []
     paths: list[str | None] = []
     people: list[str] = []
+    hidden: set[str] = set()
     if rows is not None:
         owners = [(row.fields, f"{row.mention.surface}: {row.mention.text}") for row in rows]
         paths = [row.mention.image for row in rows]
     elif kb is not None:
-        view = kb.view()
+        view, hidden = kb.view(), forgotten_pictures(kb)
         for id, label, own in zip(view.ids, view.labels, view.column("images"), strict=True):
             owners += [({"id": id, "label": label, "image": path}, f"{label} ({id})") for path in own]
             paths += own
@@ -194,7 +228,13 @@ def _work(
         folder = (
             kb.features_dir if kb is not None else beside.with_name(f"{beside.name}.features") if beside else scratch
         )
-        seen, looked = PictureReader(settings, index).read(FeatureStore(folder), paths, problems, people)
+        reader = PictureReader(settings, index)
+        kept = [None if path in hidden else path for path in paths]
+        seen, looked = reader.read(FeatureStore(folder), kept, problems, people)
+        for place, path in enumerate(paths):
+            if path in hidden:
+                (seen[place],), more = reader.read(FeatureStore(scratch), [path], problems, [people[place]])
+                looked += more
     return [(*owner, each) for owner, each in zip(owners, seen, strict=True)], looked
 
 
@@ -216,15 +256,15 @@ def _write(output: Path, work: Work, rows: list[Row], source: str, images: Path 
             out.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
 
 
-def _page(html: Path, work: Work, sums: dict[str, int], show: int, index: FaceIndex | None) -> None:
+def _page(html: Path, work: Work, sums: dict[str, int], show: int, least: float | None) -> None:
     from melink.datasets.files import replacing
     from melink.evaluate.picture_page import picture_page
 
     pictured = [(caption, seen) for _, caption, seen in work[0] if seen.path is not None]
     notes = ["Boxes are what detectors report; scores are theirs, and not probabilities unless the detector's are."]
-    if index is not None:
+    if least is not None:
         notes.append(
-            f"A face is said to resemble an entity from {index.threshold:.2f} on. Resembling is not being: treat it as "
+            f"A face is said to resemble an entity from {least:.2f} on. Resembling is not being: treat it as "
             "a hint, never as proof of who somebody is."
         )
     if len(pictured) > show:

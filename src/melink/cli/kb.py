@@ -109,7 +109,7 @@ def add(
 @app.command()
 @verb
 def delete(kb: Store, ids: Annotated[list[str], typer.Argument(metavar="ID…", help="Ids to remove.")]) -> None:
-    """Remove entities by id; where faces are indexed, what was computed of theirs too.
+    """Remove entities by id, and what was computed of their faces.
 
     Example: melink kb delete people Q42 Q1339
     """

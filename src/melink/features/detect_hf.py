@@ -18,13 +18,16 @@ _FLOOR: Final = 0.05
 """Lower scores are never asked for: these models give a box for every query."""
 _TOGETHER: Final = 8
 """Most pictures in one call on an accelerator."""
+_BLOCK: Final = 32
+"""Processors that keep proportions round sides down to whole numbers of at most so many pixels (YOLOS: 16)."""
 
 
 class HFDetector:
     """A detector by hub name or folder. Its score is the probability of the class.
 
-    Pictures of one size go through together, so that no padding changes what is found. Only safetensors are read, and
-    a checkpoint that lacks weights is refused.
+    Pictures of one size go through together, so that no padding changes what is found. In a picture so long that
+    nothing of its shorter side is left at the size that the model sees, nothing is found. Only safetensors are read,
+    and a checkpoint that lacks weights is refused.
 
     Args:
         path: Hub name or local folder.
@@ -51,8 +54,8 @@ class HFDetector:
         """Return what the model sees in each picture, above a probability of 0.05."""
         same: dict[tuple[int, ...], list[tuple[int, Any]]] = defaultdict(list)
         for place, picture in enumerate(pictures):
-            pixels = self._processor(images=picture, return_tensors="pt")["pixel_values"]
-            same[tuple(pixels.shape)].append((place, pixels))
+            if (pixels := self._pixels(picture)) is not None:
+                same[tuple(pixels.shape)].append((place, pixels))
         every = [nothing_found()] * len(pictures)
         most = 1 if self._device == "cpu" else _TOGETHER
         for group in same.values():
@@ -61,6 +64,16 @@ class HFDetector:
                 for (place, _), own in zip(part, self._run([pixels for _, pixels in part]), strict=True):
                     every[place] = own
         return every
+
+    def _pixels(self, picture: Image.Image) -> Any | None:
+        """Return what the model sees; None where nothing is left of the shorter side, which processors refuse."""
+        try:
+            return self._processor(images=picture, return_tensors="pt")["pixel_values"]
+        except ValueError:
+            longest = max(dict(self._processor.size or {}).values(), default=0)
+            if longest * min(picture.size) >= _BLOCK * max(picture.size):
+                raise
+            return None
 
     def _run(self, pixels: list[Any]) -> list[Found]:
         import torch

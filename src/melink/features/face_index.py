@@ -2,8 +2,8 @@
 
 DWE+ asks a classifier with a closed list of celebrities (§3.2, "identity"); here the knowledge base is the list. It is
 off until somebody turns it on for a knowledge base, stays on the machine, and forgets an entity on request:
-KB/faces.json says that it is on, by which encoder, and who was forgotten. The vectors are those of the feature store:
-entities that are added later take part without further ado. docs/faces.md says when not to use it.
+KB/faces.json says by which encoder it is on (off without one), and who was forgotten. The vectors are those of the
+feature store: entities that are added later take part without further ado. docs/faces.md says when not to use it.
 
 An entity is known by the faces of those of its pictures that show one face, or one that covers at least twice as much
 as the next. Scores are cosines after the mean face was taken out (from 20 faces on).
@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import orjson
 from jaxtyping import Float32, Int64
 
-from melink.errors import ConfigError, NotFound, Problems
-from melink.features.forget import forget
+from melink.errors import ConfigError, NotFound, Problems, StoreError
+from melink.features.forget import forget, shards_of
 from melink.features.images import DEFAULT
 from melink.features.keys import FileKeys
 from melink.features.load import load_image
@@ -31,7 +32,7 @@ from melink.features.parts import PartEncoder
 from melink.features.shards import full
 from melink.features.store import FeatureStore
 from melink.features.towers import normalised
-from melink.kb.disk import read_json, write_json
+from melink.kb.disk import write_json
 from melink.kb.store import KnowledgeBase
 
 FILE: Final = "faces.json"
@@ -42,6 +43,8 @@ ENCODERS: Final = ("faces", "attributes")
 _FEW: Final = 20
 _SAMPLE: Final = 4000
 """Known faces that the threshold is estimated from, at most."""
+_AT_ONCE: Final = 1 << 22
+"""Scores that are computed at once, about: 16 MB of them."""
 _DOMINANT: Final = 2.0
 _SAME: Final = 0.99
 """Two entities whose faces are more alike have one photograph, and are no strangers."""
@@ -92,6 +95,7 @@ class FaceIndex:
 
         Raises:
             NotFound: It is not turned on.
+            StoreError: ``faces.json`` is damaged.
             NotInstalled: What its encoder needs is missing.
         """
         about = state(kb)
@@ -144,8 +148,13 @@ class FaceIndex:
         least = self.threshold if threshold is None else threshold
         if not len(self) or not len(faces):
             return [[] for _ in faces]
-        scores = self._centred(faces) @ self._known.T
-        return [self._best(row, most, least) for row in scores]
+        # Two rows or more to a block: one alone is multiplied in another order, and its last bit may differ.
+        blocks = min(-(-len(faces) * len(self) // _AT_ONCE), max(1, len(faces) // 2))
+        return [
+            self._best(row, most, least)
+            for block in np.array_split(faces, blocks)
+            for row in self._centred(block) @ self._known.T
+        ]
 
     def of(
         self, table: PartTable, rows: Sequence[int] | None = None, most: int = 3, threshold: float | None = None
@@ -192,9 +201,13 @@ class FaceIndex:
 
 
 def state(kb: KnowledgeBase) -> dict[str, Any] | None:
-    """Return what ``faces.json`` says, None when it is off: an index that was opened under another is out of date."""
-    about = read_json(kb.path / FILE)
-    return about if isinstance(about, dict) and {"encoder", "forgotten"} <= set(about) else None
+    """Return what ``faces.json`` says, None when it is off: an index that was opened under another is out of date.
+
+    Raises:
+        StoreError: The file is damaged.
+    """
+    about = _told(kb)
+    return about if "encoder" in about else None
 
 
 def turn_on(kb: KnowledgeBase, encoder: str | None = None) -> None:
@@ -206,9 +219,10 @@ def turn_on(kb: KnowledgeBase, encoder: str | None = None) -> None:
 
     Raises:
         ConfigError: Not a face encoder.
+        StoreError: ``faces.json`` is damaged.
     """
-    before = state(kb) or {"encoder": "faces", "forgotten": []}
-    encoder = encoder or str(before["encoder"])
+    before = _told(kb)
+    encoder = encoder or str(before.get("encoder", "faces"))
     face_encoder(encoder)
     about = {"format": 1, "encoder": encoder, "on_since": datetime.now(UTC).date().isoformat()}
     write_json(kb.path / FILE, {**about, "forgotten": before["forgotten"]})
@@ -226,7 +240,8 @@ def turn_off(kb: KnowledgeBase) -> int:
 def forget_entities(kb: KnowledgeBase, ids: Iterable[str]) -> int:
     """Forget the faces of some entities: they are never named again, and what was computed of their faces is deleted.
 
-    A picture that somebody else shares keeps its features, but no longer says whose it is (:func:`collect`).
+    A picture that somebody else shares keeps its features, but no longer says whose it is (:func:`collect`). While the
+    index is off it is the same: should it be turned on later, they stay forgotten.
 
     Args:
         kb: Whose.
@@ -236,11 +251,10 @@ def forget_entities(kb: KnowledgeBase, ids: Iterable[str]) -> int:
         Of how many pictures features were deleted.
 
     Raises:
-        NotFound: The index is not turned on, or there is no such entity; then nothing was forgotten.
+        NotFound: There is no such entity; then nothing was forgotten.
+        StoreError: ``faces.json`` is damaged.
     """
-    about = state(kb)
-    if about is None:
-        raise NotFound(f"{kb.path}: its faces are not indexed", "there is nothing to forget")
+    about = _told(kb)
     view, wanted = kb.view(), set(ids)
     unknown = sorted(id for id in wanted - set(about["forgotten"]) if view.row(id) is None)
     gone = collect(kb) if unknown else 0
@@ -249,20 +263,23 @@ def forget_entities(kb: KnowledgeBase, ids: Iterable[str]) -> int:
             f"{kb.path}: no entity {', '.join(unknown)}, and nothing is left of the faces of deleted ones",
             "check the ids, for example with 'melink kb search'",
         )
-    write_json(kb.path / FILE, {**about, "forgotten": sorted(wanted | set(about["forgotten"]))})
+    write_json(kb.path / FILE, {"format": 1, **about, "forgotten": sorted(wanted | set(about["forgotten"]))})
     return gone + collect(kb)
 
 
 def collect(kb: KnowledgeBase) -> int:
     """Delete what was computed of the faces in pictures that no entity has, or only those who were forgotten.
 
-    Among them are pictures of mentions, which are looked at again when they are needed. Nothing is done while the
-    index is off. Returns of how many pictures features were deleted.
+    Among them are pictures of mentions, which are looked at again when they are needed. It makes no difference whether
+    the index is on. Returns of how many pictures features were deleted.
+
+    Raises:
+        StoreError: ``faces.json`` or a shard of features is damaged.
     """
-    about = state(kb)
-    if about is None:
-        return 0
-    view, forgotten = kb.view(), set(about["forgotten"])
+    forgotten = set(_told(kb)["forgotten"])
+    if not shards_of(kb.features_dir, ENCODERS):
+        return 0  # and no picture need be read
+    view = kb.view()
     own = zip(view.ids, view.column("images"), strict=True)
     paths = [path for id, images in own if id not in forgotten for path in images]
     files = FileKeys(Path(kb.features_dir) / "files.sqlite", DEFAULT)
@@ -270,6 +287,21 @@ def collect(kb: KnowledgeBase) -> int:
     there = {full(key) for place, key in enumerate(found.keys.tolist()) if place not in found.absent}
     lost = files.remembered([path for place, path in enumerate(paths) if place in found.absent])
     return forget(kb.features_dir, ENCODERS, but=there | lost)
+
+
+def forgotten_pictures(kb: KnowledgeBase) -> set[str]:
+    """Return the pictures that only entities have who were forgotten: what is computed of their faces is not kept.
+
+    Raises:
+        StoreError: ``faces.json`` is damaged.
+    """
+    forgotten, view = set(_told(kb)["forgotten"]), kb.view()
+    theirs: set[str] = set()
+    others: set[str] = set()
+    if forgotten:
+        for id, own in zip(view.ids, view.column("images"), strict=True):
+            (theirs if id in forgotten else others).update(own)
+    return theirs - others
 
 
 def face_encoder(spec: str) -> PartEncoder:
@@ -282,6 +314,33 @@ def face_encoder(spec: str) -> PartEncoder:
     if not isinstance(encoder, PartEncoder) or encoder.name != "faces":
         raise ConfigError(f"{spec!r} does not encode faces", "write faces, or for example 'faces?model=dlib'")
     return encoder
+
+
+def _told(kb: KnowledgeBase) -> dict[str, Any]:
+    """Return what ``faces.json`` says, which without ``encoder`` is whom to forget alone.
+
+    Raises:
+        StoreError: It is damaged. To go on as if there were none would bring everybody back.
+    """
+    path = kb.path / FILE
+    try:
+        about = orjson.loads(path.read_bytes())
+        if not (
+            isinstance(about, dict)
+            and isinstance(about.get("encoder", ""), str)
+            and isinstance(about.get("forgotten"), list)
+            and all(isinstance(id, str) for id in about["forgotten"])
+        ):
+            raise ValueError("not what melink writes")
+    except FileNotFoundError:
+        return {"forgotten": []}
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{path}: cannot be read, so whom to forget is not known ({error})",
+            f"restore the file; or start anew with 'melink enrich attributes {kb.path} --identity-off', which deletes "
+            "what was computed of faces, and name those to forget again with --forget",
+        ) from error
+    return about
 
 
 def _largest(table: PartTable) -> tuple[Int64[np.ndarray, " f"], Float32[np.ndarray, "f d"], dict[str, int]]:

@@ -27,12 +27,22 @@ def forget(root: Path, names: Collection[str], but: Collection[bytes] = ()) -> i
     Raises:
         StoreError: A shard is damaged, the disk is full, or the folder cannot be written.
     """
-    gone = 0
+    return sum(_rewrite(path, but) for path in shards_of(root, names))
+
+
+def shards_of(root: Path, names: Collection[str]) -> list[Path]:
+    """Return the shards with what certain encoders made.
+
+    Args:
+        root: The folder of the feature store.
+        names: Names of the encoders.
+    """
+    found: list[Path] = []
     for folder in sorted(root.glob("*-*")):
         about = read_json(folder / "encoder.json")
         if isinstance(about, dict) and about.get("name") in names:
-            gone += sum(_rewrite(path, but) for path in sorted(folder.glob(f"[!.]*{SUFFIX}")))
-    return gone
+            found += sorted(folder.glob(f"[!.]*{SUFFIX}"))
+    return found
 
 
 def _rewrite(path: Path, but: Collection[bytes]) -> int:

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from functools import partial
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -38,6 +39,7 @@ from melink.records import Mention
 SAID: Final = {"looks": "face_attributes", "identities": "identity"}
 """Kind → the attribute of a mention that holds its sentences."""
 Table = FeatureTable | PartTable
+AnyTable = TypeVar("AnyTable", bound=Table)
 
 
 class Rows(NamedTuple):
@@ -155,7 +157,7 @@ class Reader:
         widths: Width of each kind's rows; kinds that nothing gives are left out.
 
     Raises:
-        ConfigError: No text encoder.
+        ConfigError: No text encoder; or a region encoder beside ``whole`` pictures alone, which no encoder reads.
         NotFound, NotInstalled, ConfigError: An encoder that cannot be loaded.
     """
 
@@ -170,6 +172,11 @@ class Reader:
     ) -> None:
         if context.text is None:
             raise ConfigError("dwe needs a text encoder", "choose one with --text-encoder")
+        if regions and "whole" in kinds and "regions" not in kinds and context.image is None:
+            raise ConfigError(
+                f"regions: {regions!r} is not read with objects: whole, and nothing reads the whole without an encoder",
+                "choose one with --image-encoder, or take objects: regions",
+            )
         self.text, self._context, self._template, self._known = context.text, context, template, known
         named = {
             "regions": load_image(regions) if regions and "regions" in kinds else context.image,
@@ -195,7 +202,9 @@ class Reader:
         """Return the vectors of mentions."""
         images = [mention.image for mention in mentions]
         table = self._context.store.encode(self.text, self.read_mentions(mentions))
-        pictures = {kind: self._looked_at(kind, each, images) for kind, each in self._pictures.items()}
+        pictures = {
+            kind: self._told_once(partial(self._features, kind, each), images) for kind, each in self._pictures.items()
+        }
         said = {kind: self._said(mentions, kind) for kind in self._sentences}
         return Items(
             self.encode([mention.surface for mention in mentions]),
@@ -222,9 +231,10 @@ class Reader:
     def resemblances(self, images: Sequence[str | None]) -> list[list[Resemblance]]:
         """Return the entities that the faces in each picture resemble, those of one face after those of another."""
         index = self.index()
-        if index is None:
+        if index is None or index.encoder is None:
             return [[] for _ in images]
-        return [[each for face in faces for each in face] for faces in index.read(self._context.store, images)]
+        table = self._told_once(partial(read_parts, self._context.store, index.encoder), images)
+        return [[each for face in faces for each in face] for faces in index.of(table)]
 
     def _said(self, mentions: Sequence[Mention], kind: str) -> Sentences:
         own = [[(text, 1.0) for text in sentences(mention, SAID[kind])] for mention in mentions]
@@ -240,18 +250,18 @@ class Reader:
         owned = [[places.setdefault(text, len(places)) for text, _ in each] for each in own]
         return Sentences(self.encode(list(places)), list(places), owned, [[score for _, score in each] for each in own])
 
-    def _looked_at(self, kind: str, encoder: Encoder, images: Sequence[str | None]) -> Table:
-        """Return features of pictures; those that cannot be read are reported once."""
-        table = self._features(kind, encoder, images)
+    def _told_once(
+        self, read: Callable[[Sequence[str | None], Problems | None], AnyTable], images: Sequence[str | None]
+    ) -> AnyTable:
+        """Return features of pictures; those that cannot be read are reported once, whoever reads them."""
+        table = read(images, None)
         absent = {path for path, seen in zip(images, table.present, strict=True) if path is not None and not seen}
         if fresh := sorted(absent - self._told):
             self._told.update(fresh)
-            self._features(kind, encoder, fresh, self._context.problems)
+            read(fresh, self._context.problems)
         return table
 
-    def _features(
-        self, kind: str, encoder: Encoder, images: Sequence[str | None], problems: Problems | None = None
-    ) -> Table:
+    def _features(self, kind: str, encoder: Encoder, images: Sequence[str | None], problems: Problems | None) -> Table:
         store = self._context.store
         if kind != "whole" and isinstance(encoder, PartEncoder):
             return read_parts(store, encoder, images, problems)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from detectors import save_rt_detr
 from PIL import Image, ImageDraw
 
 from melink.errors import ConfigError, InputError, NotFound, Problems
@@ -144,6 +145,19 @@ def test_onnx_refusals(tmp_path: Path) -> None:
         load_image("faces?model=./gone.onnx")
     with pytest.raises(NotFound, match="no-such/face"):
         load_image("faces?model=no-such/face")
+
+
+def test_a_probability_of_a_half_is_asked_of_detectors_of_the_hub(tmp_path: Path) -> None:
+    """Scores of this detector lie on both sides of a half; those of the cascades mean something else."""
+    path = save_rt_detr(tmp_path)
+    noise = np.random.default_rng(4).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+    every, usual = (
+        part_encoder(f"faces?detector={path}{rest}").find([Image.fromarray(noise)])[0] for rest in ("&score=0", "")
+    )
+    sure = every.scores >= 0.5
+    assert 0 < sure.sum() < len(sure)
+    assert usual.scores.tolist() == every.scores[sure].tolist()
+    assert part_encoder("faces").fingerprint == part_encoder("faces?score=0").fingerprint
 
 
 @pytest.mark.data

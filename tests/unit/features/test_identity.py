@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,13 +13,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from melink.errors import ConfigError, NotFound
+from melink.errors import ConfigError, NotFound, StoreError
+from melink.features import face_index
 from melink.features.face_index import (
     FaceIndex,
     Resemblance,
     collect,
     face_encoder,
     forget_entities,
+    forgotten_pictures,
     state,
     turn_off,
     turn_on,
@@ -79,6 +83,35 @@ def test_strangers_are_rarely_somebody() -> None:
     assert 0.03 < np.mean([bool(others) for others in alike]) < 0.07
 
 
+def crowd(count: int, width: int = 16, seed: int = 0) -> np.ndarray:
+    vectors = np.random.default_rng(seed).normal(size=(count, width)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
+
+
+@pytest.mark.parametrize("at_once", [1, 5000, 60_000])
+def test_nearest_in_blocks_of_any_size(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bit for bit what one product gives, also for the faces left over."""
+    ids = [f"E{row % 200}" for row in range(300)]
+    index, faces = FaceIndex(ids, ids, crowd(300), {}), crowd(241, seed=1)
+    whole = index.nearest(faces, threshold=0.3)
+    assert index.nearest(faces[:1], threshold=0.3) and sum(map(len, whole)) > 200
+    monkeypatch.setattr(face_index, "_AT_ONCE", at_once)
+    assert index.nearest(faces, threshold=0.3) == whole
+
+
+def test_nearest_takes_no_memory_for_every_pair() -> None:
+    """All 36 million scores at once would be 144 MB."""
+    ids = [f"E{row}" for row in range(6000)]
+    index, faces = FaceIndex(ids, ids, crowd(6000), {}), crowd(6000, seed=1)
+    index.nearest(faces[:2], threshold=0.9)
+    tracemalloc.start()
+    index.nearest(faces, threshold=0.9)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50e6
+
+
 @pytest.fixture
 def family(make_kb: MakeKB, shared_data: Path, tmp_path: Path) -> KnowledgeBase:
     """Five people with portraits; E5 shares the portrait of E4; E6 is a row of two, E7 no person."""
@@ -104,8 +137,8 @@ def test_it_is_off_until_it_is_on(family: KnowledgeBase) -> None:
     with pytest.raises(NotFound, match="not indexed") as wrong:
         FaceIndex.open(family)
     assert "--identity" in wrong.value.remedy
-    with pytest.raises(NotFound):
-        forget_entities(family, ["E1"])
+    with pytest.raises(NotFound, match="no entity Etypo"):
+        forget_entities(family, ["Etypo"])
     with pytest.raises(ConfigError, match="does not encode faces"):
         turn_on(family, "classical")
     assert not (family.path / "faces.json").exists()
@@ -147,6 +180,69 @@ def test_forgetting(family: KnowledgeBase, tmp_path: Path) -> None:
     assert list(FaceIndex.open(family).ids) == ["E2", "E3", "E5"]
     before = read_parts(FeatureStore(family.features_dir), encoder, paths[1:3])
     assert before.encoded == 0 and (before.lengths() == 1).all()
+
+
+def stored(kb: KnowledgeBase, path: Path) -> bool:
+    """Return whether anything is kept of the faces in a picture."""
+    return not FeatureStore(kb.features_dir).lacking(face_encoder("faces"), [str(path)], tokens=True)
+
+
+@pytest.mark.data
+def test_forgetting_while_it_is_off(family: KnowledgeBase, tmp_path: Path) -> None:
+    """Faces that somebody looked at are deleted all the same, and nobody comes back when it is turned on."""
+    paths = [str(tmp_path / f"{n}.jpg") for n in range(4)]
+    read_parts(FeatureStore(family.features_dir), face_encoder("faces"), paths)
+    assert forget_entities(family, ["E1"]) == 1 and state(family) is None
+    assert [stored(family, tmp_path / f"{n}.jpg") for n in range(4)] == [False, True, True, True]
+    family.delete(["E2"])
+    assert collect(family) == 1 and not stored(family, tmp_path / "1.jpg") and stored(family, tmp_path / "2.jpg")
+    assert forget_entities(family, ["E4"]) == 0, "E5 still has the picture"
+    assert forgotten_pictures(family) == {paths[0]}
+    with pytest.raises(NotFound, match="not indexed"):
+        FaceIndex.open(family)
+    turn_on(family)
+    assert list(FaceIndex.open(family).ids) == ["E3", "E5"] and not stored(family, tmp_path / "0.jpg")
+
+
+def test_where_nothing_is_kept_no_picture_is_read(make_kb: MakeKB, monkeypatch: pytest.MonkeyPatch) -> None:
+    kb = make_kb(Entity("E1", "Ann", images=("a.jpg",)))
+    monkeypatch.setattr(face_index, "FileKeys", None)
+    assert collect(kb) == 0 and forgotten_pictures(kb) == set()
+    assert forget_entities(kb, ["E1"]) == 0 and {Path(path).name for path in forgotten_pictures(kb)} == {"a.jpg"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", '{"format": 1, "encoder": "faces", "forgot', "[]", "{}", '{"forgotten": "E1"}', '{"forgotten": [1]}',
+     '{"encoder": null, "forgotten": []}'],
+)  # fmt: skip
+def test_a_damaged_file_brings_nobody_back(make_kb: MakeKB, content: str) -> None:
+    """Whom to forget is not known any more: nothing goes on as if that were nobody."""
+    kb = make_kb(Entity("E1", "Ann"))
+    (kb.path / "faces.json").write_text(content)
+    calls: list[Callable[[], object]] = [
+        lambda: state(kb),
+        lambda: FaceIndex.open(kb),
+        lambda: turn_on(kb),
+        lambda: forget_entities(kb, ["E1"]),
+        lambda: collect(kb),
+        lambda: forgotten_pictures(kb),
+    ]
+    for call in calls:
+        with pytest.raises(StoreError, match=r"faces\.json") as wrong:
+            call()
+        assert "--identity-off" in wrong.value.remedy and "--forget" in wrong.value.remedy
+        assert (kb.path / "faces.json").read_text() == content
+    assert turn_off(kb) == 0
+    forget_entities(kb, ["E1"])
+    assert json.loads((kb.path / "faces.json").read_text()) == {"format": 1, "forgotten": ["E1"]}
+
+
+def test_a_file_that_cannot_be_opened_is_no_missing_file(make_kb: MakeKB) -> None:
+    kb = make_kb(Entity("E1", "Ann"))
+    (kb.path / "faces.json").mkdir()
+    with pytest.raises(StoreError, match=r"faces\.json"):
+        state(kb)
 
 
 @pytest.mark.data

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from detectors import save_detr, save_rt_detr, save_yolos
 from PIL import Image
+from transformers.models.yolos.image_processing_pil_yolos import YolosImageProcessorPil
 
 from melink.errors import ConfigError, NotFound, Problems
 from melink.features.detect import Choice, Grid, found, overlaps
@@ -21,6 +23,7 @@ from melink.features.regions import pixels
 from melink.features.store import FeatureStore
 
 SAVERS = {"yolos": save_yolos, "detr": save_detr, "rt_detr": save_rt_detr}
+ODD = ((2000, 20), (20, 2000), (4000, 40), (2000, 1), (3000, 2), (300, 1), (1, 300), (15, 1), (20, 3), (3, 20), (1, 1))
 
 
 def part_encoder(spec: str) -> PartEncoder:
@@ -94,6 +97,57 @@ def test_detectors_of_the_hub(detector: Path) -> None:
         assert ((own.boxes >= 0) & (own.boxes <= 1)).all() and (own.scores >= 0.05).all()
         assert (np.diff(own.scores) <= 0).all()
     assert HFDetector(str(detector)).fingerprint == model.fingerprint
+
+
+def test_detectors_of_the_hub_on_odd_pictures(detector: Path) -> None:
+    """However long and thin: what little is left of it is looked at, or nothing is found; others are not affected."""
+    model, square = HFDetector(str(detector)), noise(80, 80, 1)
+    every = model.find([*(noise(*size, 2) for size in ODD), square])
+    (alone,) = model.find([square])
+    np.testing.assert_allclose(every[-1].boxes, alone.boxes, atol=1e-5)
+    assert len(every) == len(ODD) + 1 and len(every[-1]) and len(every[ODD.index((1, 1))])
+    if "rt_detr" in detector.name:
+        assert all(len(own) for own in every), "pictures of any shape are squares to it"
+    else:
+        assert not len(every[ODD.index((300, 1))]) and not len(every[ODD.index((1, 300))])
+
+
+def test_a_grid_where_a_picture_is_too_long_for_the_detector(tmp_path: Path) -> None:
+    """Of 2000 by 20 pixels a processor of 800 and 1333 leaves 13, which YOLOS rounds down to none of its 16."""
+    YolosImageProcessorPil().save_pretrained(save_yolos(tmp_path))
+    encoder = part_encoder(f"regions?detector={tmp_path}&score=0.05&most=9")
+    pictures = [noise(*size, 3) for size in ((2000, 20), (4000, 40), (2000, 1), (3000, 2), (1000, 20))]
+    found = encoder.find(pictures)
+    grid = encoder.labels.index("grid")
+    assert [set(own.labels.tolist()) == {grid} for own in found] == [True] * 4 + [False]
+    assert [len(own) for own in found[:4]] == [9] * 4
+    assert encoder.encode(pictures, tokens=True).present.all()
+
+
+def test_other_errors_of_a_processor_are_not_taken_for_nothing(yolos: Path) -> None:
+    model = HFDetector(str(yolos))
+
+    class Broken:
+        size = model._processor.size
+
+        def __call__(self, **_: Any) -> Any:
+            raise ValueError("no such backend")
+
+    model._processor = Broken()
+    with pytest.raises(ValueError, match="no such backend"):
+        model.find([noise(80, 60, 1)])
+
+
+def test_a_probability_of_a_half_is_asked_of_detectors_of_the_hub(tmp_path: Path) -> None:
+    """Scores of this detector lie on both sides of a half."""
+    path = save_rt_detr(tmp_path)
+    every, usual = (
+        part_encoder(f"regions?detector={path}{rest}&fallback=none").find([noise(90, 60, 4)])[0]
+        for rest in ("&score=0", "")
+    )
+    sure = every.scores >= 0.5
+    assert 0 < sure.sum() < len(sure)
+    assert usual.scores.tolist() == every.scores[sure].tolist()
 
 
 def test_regions_by_a_detector_of_the_hub(yolos: Path) -> None:

@@ -105,6 +105,40 @@ def test_a_bad_picture_is_reported_once_and_is_none(context: Context, tmp_path: 
     assert sum(context.problems.counts.values()) == 1
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{"objects": "none"}, {"objects": "whole"}, {"objects": "both", "regions": "regions", "faces": "faces"}],
+)
+def test_bad_pictures_are_reported_once_whoever_reads_them(
+    context: Context, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    """With the index of faces as the only one that looks, too."""
+    pytest.importorskip("cv2")
+    from melink.features.face_index import turn_on
+
+    turn_on(context.kb)
+    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff not a picture")
+    bad = [str(tmp_path / name) for name in ("bad.jpg", "gone.jpg", "bad.jpg")]
+    mentions = [Mention(str(n), "Ann Lee sings", "Lee", image=path) for n, path in enumerate([*bad, None])]
+    method = build(context, identity="index", **settings)
+    for _ in range(2):
+        method.mentions(mentions)
+        method.explain(mentions[0], context.kb.view().entity(0))
+    assert dict(context.problems.counts) == {"image corrupt": 1, "image missing": 1}
+
+
+def test_regions_that_nothing_reads_are_refused(context: Context) -> None:
+    """A region encoder was named, and not one picture would be looked at."""
+    blind = Context(context.kb, context.store, context.text)
+    with pytest.raises(ConfigError, match="objects: whole") as wrong:
+        build(blind, objects="whole", regions="regions?detector=grid")
+    assert "--image-encoder" in wrong.value.remedy and "objects: regions" in wrong.value.remedy
+    assert build(context, objects="whole", regions="regions?detector=grid").reader.widths["whole"] == 367
+    for objects in ("regions", "both"):
+        assert "regions" in build(blind, objects=objects, regions="regions?detector=grid").reader.widths
+    assert not {"regions", "whole"} & set(build(blind, objects="none", regions="regions").reader.widths)
+
+
 def test_without_an_image_encoder_a_mention_without_picture_is_the_same(context: Context, picture: Draw) -> None:
     method = shaken(build(context, objects="both"))
     mention = Mention("1", "Ann Lee sings", "Lee")
