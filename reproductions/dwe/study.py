@@ -47,7 +47,7 @@ SYSTEMS: Final[Systems] = {
     "zeroshot, no facts": ({"method": "zeroshot", "text_encoder": "minilm"}, {"weights": {"triples": 0.0}}, {}),
     "biencoder": ({"method": "biencoder"}, {**TEXTS, "tune": 0}, {"batch": 32, "head_lr": 2e-2, "epochs": 2, **PLAN}),
     "dwe+": ({}, PICTURE, PLAN),
-    "dwe+ without identity and faces": ({}, {**PICTURE, "faces": None, "looks": False, "identity": "none"}, PLAN),
+    "dwe+ without faces": ({}, {**PICTURE, "faces": None, "looks": False, "identity": "none"}, PLAN),
     "dwe+ without picture": ({}, NONE, PLAN),
     "dwe+ without text": ({}, {**PICTURE, "text": False}, PLAN),
     "dwe+ mention only": ({}, {**NONE, "text": False}, PLAN),
