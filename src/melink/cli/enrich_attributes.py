@@ -49,7 +49,7 @@ def attributes(
         float | None, typer.Option("--threshold", help="Least score of a resemblance; estimated by default.")
     ] = None,
     forget: Annotated[
-        list[str] | None, typer.Option("--forget", help="Delete the faces of this entity, and keep them out (repeatable).")
+        list[str] | None, typer.Option("--forget", help="Delete an entity's faces, and keep them out (repeatable).")
     ] = None,
     identity_off: Annotated[
         bool, typer.Option("--identity-off", help="Delete the index of a KB and everything computed of faces.")
