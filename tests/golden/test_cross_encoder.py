@@ -201,6 +201,36 @@ def test_ages_are_shared_between_knots() -> None:
     assert found["after 10"] == 1 and math.isnan(found["later 10"])
 
 
+def facts(*said: tuple[str, str, str]) -> tuple[Triple, ...]:
+    return tuple(Triple(relation, tail, True, label) for relation, label, tail in said)
+
+
+def test_dates_of_relations_that_have_ids() -> None:
+    born, died = ("P569", "date of birth", "1900-03-11"), ("P570", "date of death", "1960")
+    told = Told.of(Mention("", "Ann in 1940 and 1970", "Ann", 0, 3))
+    # 40 lies halfway between 30 and 50, 70 is 0.8 of the way from 50 to 75; 1970 is ten years after the end
+    by_hand = {"age 30": 0.25, "age 50": 0.25 + 0.1, "age 75": 0.4, "later 0": 0.5, "later 10": 0.5}
+    named = [(label, "", when) for _, label, when in (born, died)]  # as files of facts in words have them
+    for triples in (facts(born, died), facts(*named)):
+        found = dict(zip(OWN[-17:], dated(told, Entity("Q1", "Ann", triples=triples), ""), strict=True))
+        assert {name: value for name, value in found.items() if value > 0} == pytest.approx(by_hand)
+    alive = dict(zip(OWN[-17:], dated(told, Entity("Q1", "Ann", triples=facts(born)), ""), strict=True))
+    assert alive["later 0"] == 1 and alive["age 75"] == pytest.approx(0.4)
+    count = ("P1082", "population", "1905")  # a number that is no date
+    assert np.isnan(dated(told, Entity("Q1", "Ann", triples=facts(count)), "")).all()
+    links = (Triple("P569", "Q1900", False, "date of birth", "1900"),)
+    assert np.isnan(dated(told, Entity("Q1", "Ann", triples=links), "")).all()
+
+
+def test_dates_before_the_common_era() -> None:
+    triples = facts(("P569", "date of birth", "0100-07-12 BCE"), ("P570", "date of death", "0044-03-15 BCE"))
+    told = Told.of(Mention("", "Caesar, 0050", "Caesar", 0, 6))
+    found = dict(zip(OWN[-17:], dated(told, Entity("Q1", "Caesar", triples=triples), ""), strict=True))
+    # 150 years after the first is beyond the last knot; 94 after the end lies between 50 and 150
+    assert found["age 110"] == 1 and found["later 50"] == pytest.approx(0.56)
+    assert found["later 150"] == pytest.approx(0.44)
+
+
 @pytest.mark.parametrize(
     ("text", "surface", "names", "expected"),
     [

@@ -12,10 +12,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from melink.cli.main import app
-from melink.datasets.mentions import read_mentions
+from melink.datasets.leaks import leak_report
+from melink.datasets.mentions import read_mentions, write_mentions
 from melink.demo.run import Demo
 from melink.linker import assemble
-from melink.records import Labelled, Triple
+from melink.records import NIL, Labelled, Triple
 from melink.rerank.cross_blend import Blend, Table
 from melink.rerank.cross_encoder import read_saved
 from melink.runs import Run
@@ -105,7 +106,7 @@ def test_figures_alone(demo: Demo, lessons: Path, small_bert: Path, tmp_path: Pa
     assert "reading" not in made["blend"] and "steps" not in made["metrics"]
     assert made["metrics"]["validation Hits@1, + figures"] >= made["metrics"]["validation Hits@1, retrieval"]
     assert {file.name for file in (tmp_path / "f").iterdir()} == {
-        "README.md", "lists", "model.safetensors", "reranker.json"
+        "README.md", "leaks.json", "lists", "model.safetensors", "reranker.json"
     }  # fmt: skip
     look = ("--model", "names", "--rerank", f"cross-encoder:{tmp_path / 'f'}", "--set", "rerank.arithmetic=bf16")
     judged = ran("evaluate", demo.linker.kb.path, lessons / "valid.jsonl", *look, "--json", "-")
@@ -116,6 +117,38 @@ def test_figures_alone(demo: Demo, lessons: Path, small_bert: Path, tmp_path: Pa
     assert fresh.exit_code == 0 and "not held out" not in fresh.stderr
     again = ran(*command)
     assert again.exit_code == 0 and orjson.loads(again.stdout)["blend"] == made["blend"]
+
+
+def test_validation_is_not_trained_on(demo: Demo, lessons: Path, tmp_path: Path) -> None:
+    train, valid, copy = lessons / "train.jsonl", lessons / "valid.jsonl", tmp_path / "copy.jsonl"
+    copy.write_bytes(valid.read_bytes())
+    base = ("train-reranker", demo.linker.kb.path, "--run", "names", "--encoder", "none")
+    base += ("--set", "scope.k=4", "--set", "scope.probability=null", "--valid", valid)
+    told = tmp_path / "told.jsonl"
+    told.write_bytes(b"\n".join(orjson.dumps({"id": s.mention.id, "probabilities": {s.gold: 1}})
+                                for s in read_mentions(valid) if s.gold))  # fmt: skip
+    for files in ((valid,), (copy,), (train, copy)):
+        for more in ((), ("--teacher", told)):
+            options = [word for file in files for word in ("--train", file)]
+            refused = ran(*base, *options, *more, "-o", tmp_path / "no")
+            said = " ".join(refused.stderr.split())
+            assert refused.exit_code == 2 and f"{files[-1]} holds the validation mentions" in said, said
+    assert not (tmp_path / "no").exists()
+    judged = [sample for sample in read_mentions(valid) if sample.gold != NIL]
+    before = leak_report(read_mentions(train), judged)
+    few = tmp_path / "few.jsonl"  # a part of the file under other ids: nobody can refuse that, all can see it
+    some = [sample for sample in judged if sample.mention.id not in before.leaking][:3]
+    write_mentions([replace(s, mention=replace(s.mention, id=f"again-{s.mention.id}")) for s in some], few)
+    found = ran(*base, "--train", train, "--train", few, "-o", tmp_path / "leaky")
+    assert found.exit_code == 0, found.stderr
+    leaks = orjson.loads((tmp_path / "leaky" / "leaks.json").read_bytes())
+    assert leaks["mentions"] == len(judged) and leaks["shared_any"] == len(before.leaking) + 3
+    kind = "sentence and mention"
+    assert leaks["shared_with_train"][kind] == len(before.shared[kind]) + 3
+    shared, metrics = "validation mentions that share anything with training", read_saved(tmp_path / "leaky").metrics
+    assert metrics[shared] == leaks["shared_any"] and metrics["validation mentions"] == leaks["mentions"]
+    assert f"{shared}: {leaks['shared_any']}\n" in found.stderr
+    assert f"| {shared} | {leaks['shared_any']} |" in (tmp_path / "leaky" / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_last_word_for_another_retriever(
@@ -272,5 +305,12 @@ def test_a_teacher_in_place_of_gold(demo: Demo, lessons: Path, small_bert: Path,
     assert done.exit_code == 0 and "told.jsonl:36" in done.stderr and "told.jsonl:37" in done.stderr
     metrics = read_saved(tmp_path / "t").metrics
     assert metrics["training mentions"] > 10 and metrics["left out of training, no gold"] >= 1
+    assert metrics["taught by the teacher"] == metrics["training mentions"]
+    assert metrics["teacher's choice not among the first 4"] >= 1 and "taught by the teacher: " in done.stderr
+    told.write_bytes(b"\n".join(orjson.dumps({"id": f"x{n}", "probabilities": {"Q1": 1}}) for n in range(3)))
+    for files in (arguments, command_of(demo, lessons, small_bert, tmp_path / "u")):  # without gold, and with it
+        idle = ran(*files, "--encoder", "none", "--teacher", told, "-o", tmp_path / "u")
+        assert idle.exit_code == 2 and "the teacher taught nobody: it speaks of 0 of 3" in idle.stderr, idle.stderr
+        assert "--teacher rows with the 'id'" in idle.stderr and not (tmp_path / "u" / "reranker.json").exists()
     nobody = ran(*arguments, "-o", tmp_path / "u")
     assert nobody.exit_code == 2 and "no training mention to learn from" in nobody.stderr

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from melink import progress
 from melink.cli import options
 from melink.cli.common import INTERRUPTED, err, report, verb, write_json
 
@@ -80,12 +81,16 @@ def train_reranker(
     from melink.errors import Problems
     from melink.evaluate.protocol import file_hash
     from melink.kb.store import KnowledgeBase
-    from melink.train.cross_lists import read_teacher
+    from melink.train.cross_lists import is_first, read_teacher
     from melink.train.cross_refit import refit
     from melink.train.reranker import train_reranker as work
 
+    if not is_first():
+        progress.enable(False)
     asked = {"--lists": lists, "--teacher": teacher, "--encoder": encoder, "--resume": resume, "--seed": seed}
     train = _training(train, network, asked)
+    if network is not None and not is_first():
+        return  # nothing to train: one process is enough
     problems, store = Problems(strict=strict), KnowledgeBase.open(kb)
     recipe = _recipe(candidates, encoder, seed, config, set_, network)
     linker = _retriever(run, store, given, problems)
@@ -95,7 +100,7 @@ def train_reranker(
     judged = list(read_mentions(valid, images, problems))
     taught = None if teacher is None else read_teacher(teacher, problems)
     hashes = {f"{what} sha256": file_hash(file) for what, file in files.items()}
-    if (lister.run.fitted_on or {}).get("train sha256") in hashes.values():
+    if is_first() and (lister.run.fitted_on or {}).get("train sha256") in hashes.values():
         err.print(
             "the lists' retriever was trained on these mentions; --lists zeroshot gives harder lists", style="dim"
         )
@@ -109,8 +114,11 @@ def train_reranker(
     except KeyboardInterrupt:
         if not (output / "checkpoint").is_dir():
             raise  # nothing was begun: the same command begins again
-        err.print(f"stopped; the same command with --resume goes on from {output}/checkpoint")
+        if is_first():
+            err.print(f"stopped; the same command with --resume goes on from {output}/checkpoint")
         raise typer.Exit(INTERRUPTED) from None
+    if not is_first():
+        return
     if json:
         write_json({"reranker": str(output), "blend": saved.blend.weights, "metrics": saved.metrics})
     else:

@@ -178,6 +178,11 @@ def years(text: str) -> list[int]:
     return found + [100 * int(number) - 50 for number in _CENTURY.findall(text) if 0 < int(number) <= 21]
 
 
+def _signed(date: str) -> list[int]:
+    """Return the years of a date as knowledge bases write it, below 0 before the common era."""
+    return [-year if date.endswith("BCE") else year for year in years(date)]
+
+
 def dated(told: Told, entity: Entity, text: str) -> list[float]:
     """Return where the sentence's years lie in an entity's time; NaN when the sentence or the entity has no year.
 
@@ -192,11 +197,12 @@ def dated(told: Told, entity: Entity, text: str) -> list[float]:
         where something is.
     """
     nothing = [float("nan")]
-    dates = [triple for triple in entity.triples if triple.literal and "date" in triple.relation]
-    own = years(text) + [year for triple in dates for year in years(triple.tail)]
+    facts = [(triple.relation_label or triple.relation, triple.tail) for triple in entity.triples if triple.literal]
+    dates = [(relation, when) for relation, when in facts if "date" in relation]
+    own = years(text) + [year for _, when in dates for year in _signed(when)]
     if not told.years or not own:
         return nothing * (len(AGES) + 2 * len(LATER))
-    over = len(own) > 1 and bool(_END.search(text) or any(_END.search(triple.relation) for triple in dates))
+    over = len(own) > 1 and bool(_END.search(text) or any(_END.search(relation) for relation, _ in dates))
     when = np.asarray(told.years, dtype=np.float64)
     ages, later = _hats(when - min(own), AGES), _hats(when - max(own) if over else np.zeros(1), LATER)
     two = [nothing * len(LATER), later] if told.remembered else [later, nothing * len(LATER)]

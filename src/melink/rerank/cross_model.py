@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 import torch
 from jaxtyping import Bool, Float
@@ -35,6 +35,8 @@ MEMBERS: Final = 3
 """How many of them."""
 CPU_PIECE: Final = 2048
 """Padded tokens read at once on a CPU: more fall out of the cache."""
+TUNED: Final = 6
+"""Blocks that are trained when nobody says how many, where there are so many."""
 Arithmetic = Literal["fp32", "bf16"]
 
 
@@ -45,7 +47,8 @@ class CrossSettings(Config):
         encoder: ``minilm``, or any text encoder by hub name or path. None reads nothing: figures alone, which takes
             seconds to train and next to nothing to use.
         blocks: Use only so many of its first blocks; all by default. Fewer are faster.
-        tune: How many of the last ones are trained, or ``all``, which trains the word vectors too.
+        tune: How many of the last ones are trained, or ``all``, which trains the word vectors too; by default six, or
+            as many as there are.
         dropout: In the encoder, while it is trained.
         max_tokens: Tokens of a pair.
         sentence: Characters of the mention's text that are read, around the name.
@@ -54,7 +57,7 @@ class CrossSettings(Config):
 
     encoder: str | None = "minilm"
     blocks: int | None = Field(default=None, ge=1)
-    tune: Annotated[int, Field(ge=0)] | Literal["all"] = 6
+    tune: Annotated[int, Field(ge=0)] | Literal["all"] | None = None
     dropout: float = Field(default=0.0, ge=0, lt=1)
     max_tokens: int = Field(default=96, ge=16)
     sentence: int = Field(default=140, ge=16)
@@ -191,7 +194,8 @@ class CrossNet(nn.Module):
         self.heads.own.requires_grad_(False)
         if not self.reads:
             return
-        tune, blocks = self.settings.tune, _blocks(self.model)
+        blocks = _blocks(self.model)
+        tune = min(TUNED, len(blocks)) if self.settings.tune is None else self.settings.tune
         if tune != "all" and tune > len(blocks):
             raise ConfigError(f"the encoder has {len(blocks)} blocks, not {tune}", "lower settings.tune")
         self.model.requires_grad_(tune == "all")
@@ -200,6 +204,12 @@ class CrossNet(nn.Module):
         for layer in self.model.modules():
             if isinstance(layer, nn.Dropout):
                 layer.p = self.settings.dropout
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; the head of the figures is fitted already, and always as it is used."""
+        super().train(mode)
+        self.heads.own.eval()
+        return self
 
     def tokenize(self, left: Sequence[str], right: Sequence[str]) -> list[Pair]:
         """Return the sequences of pairs of texts, the longer text cut first where both do not fit."""
@@ -228,6 +238,8 @@ class CrossNet(nn.Module):
         own: Tensor = self.heads.own(lists.figures.to(device))
         scores = (reading + own).masked_fill(~lists.there.to(device), float("-inf"))
         loss = listwise(scores, lists.target.to(device)).sum() * (lists.world / max(lists.lists, 1))
+        if not lists.pairs:  # nothing of the batch is ours; the other processes wait for our slopes
+            loss = loss + sum(0 * weight.sum() for weight in self.parameters() if weight.requires_grad)
         return Step(loss, scores)
 
     def save(self, folder: Path) -> None:

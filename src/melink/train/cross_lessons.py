@@ -24,6 +24,7 @@ from melink.methods.gather import share
 from melink.rerank.base import Case
 from melink.rerank.cross_blend import Blend, fit, one_hot, start_of, table
 from melink.rerank.cross_encoder import Reader
+from melink.rerank.cross_features import OWN
 from melink.rerank.cross_model import CrossNet, Lists, Pair
 from melink.train.plan import Plan
 
@@ -43,6 +44,7 @@ class Lesson:
         easy: Whether the retrieval is sure of it, and right.
         gold: Place of gold; -1 when it is not listed, or only a teacher knows.
         group: What its sentence has in common with others, in validation.
+        taught: Whether a teacher has a share in the target.
     """
 
     case: Case
@@ -52,6 +54,7 @@ class Lesson:
     easy: bool
     gold: int
     group: int = 0
+    taught: bool = False
 
 
 class Draw(NamedTuple):
@@ -118,12 +121,12 @@ class Lessons:
         return [Draw(order[at : at + size], padded(rows[at : at + size], NOBODY)) for at in range(0, len(order), size)]
 
     def collate(self, prepared: Sequence[Lesson], batch: Draw, rank: int = 0, world: int = 1) -> Lists:
-        """Return this process's share of a batch, tokenised."""
+        """Return this process's share of a batch, tokenised; none may be left for it."""
         own = share(len(batch.lessons), rank, world)
         lessons, candidates = [prepared[place] for place in batch.lessons[own]], batch.candidates[own]
         there = candidates != NOBODY
         width = candidates.shape[1]
-        figures = np.zeros((len(lessons), width, lessons[0].own.shape[1] if lessons else 0), dtype=np.float32)
+        figures = np.zeros((len(lessons), width, 2 * len(OWN)), dtype=np.float32)
         target, place = np.zeros((len(lessons), width)), np.full((len(lessons), width), NOBODY)
         pairs: list[Pair] = []
         for row, lesson in enumerate(lessons):

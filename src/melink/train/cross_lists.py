@@ -1,17 +1,24 @@
 """What a reranker learns from: the lists that a retriever gives for mentions, and what a teacher says of them.
 
 FOLDER/HASH.jsonl    first candidates of each mention, with scores, probabilities and parts
+
+Of several processes (torchrun) the first retrieves, and the others read what it wrote.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
+import torch
+from accelerate import PartialState
 
 from melink import progress
 from melink.candidates.base import Candidates
@@ -24,8 +31,29 @@ from melink.records import Labelled, Link, Mention, Scored
 
 WHOLE: Final = 2048
 """Mentions ranked against the whole knowledge base at once."""
+LONGEST: Final = timedelta(days=7)
+"""So long one process waits for another, which may have to rank against a large knowledge base meanwhile."""
 Shares = dict[str, float]
 """Entity id → share of the answer."""
+
+
+def is_first() -> bool:
+    """Return whether this is the process that writes and talks; torchrun starts several."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+@contextmanager
+def in_turn(cpu: bool) -> Iterator[None]:
+    """Let the first of several processes do something before the others, who then find the files that it wrote.
+
+    Args:
+        cpu: Leave an accelerator alone, as in the training that follows.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    with PartialState(cpu=cpu or not torch.accelerator.is_available(), timeout=LONGEST).main_process_first():
+        yield
 
 
 def retrieved(linker: Linker, samples: Sequence[Labelled], k: int, full: bool, folder: Path) -> list[Link]:

@@ -54,7 +54,7 @@ def refit(
     valid = [sample for sample in valid if linker.kb.view().row(sample.gold or "") is not None]
     links = retrieved(linker, valid, recipe.scope.k, recipe.candidates == "full", lists or folder / "lists")
     parts = sorted({part for link in links for candidate in link.candidates for part in candidate.parts})
-    school = School(linker.kb, Reader(net, linker.kb, parts), recipe, {})
+    school = School(linker.kb, Reader(net, linker.kb, parts), recipe)
     saved = school.closed(school.judged(valid, links), links, 1 / linker.method.confidence.temperature)
     if "reading" not in saved.blend.weights and net.reads:
         net = net.without_reading()

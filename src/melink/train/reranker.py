@@ -2,6 +2,7 @@
 
 FOLDER/reranker.json, encoder/, model.safetensors    as melink.rerank.cross_encoder reads them
 FOLDER/README.md     card          FOLDER/steps.csv    a row per step
+FOLDER/leaks.json    what validation shares with training
 FOLDER/lists/        what the retriever found: other seeds and ``--resume`` need not ask it again
 FOLDER/checkpoint/   for ``--resume``
 
@@ -16,6 +17,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal, cast
@@ -27,6 +29,7 @@ from pydantic import Field
 from melink import progress
 from melink.config import Config, parse
 from melink.datasets.files import replacing
+from melink.datasets.leaks import leak_report
 from melink.errors import InputError
 from melink.kb.disk import write_json
 from melink.kb.store import KnowledgeBase
@@ -41,7 +44,7 @@ from melink.rerank.cross_text import read_entity
 from melink.train.answers import numbered, sentence
 from melink.train.cross_head import fit_head
 from melink.train.cross_lessons import Lesson, Lessons
-from melink.train.cross_lists import Shares, retrieved, seen
+from melink.train.cross_lists import Shares, in_turn, is_first, retrieved, seen
 from melink.train.loop import Trained, refuse_leftovers, train
 from melink.train.plan import Plan
 
@@ -98,6 +101,8 @@ def train_reranker(
 ) -> Saved:
     """Train a cross-encoder for a retriever and write its folder.
 
+    Of several processes (torchrun) all train, and the first alone retrieves, fits the last word and writes.
+
     Args:
         linker: The retriever that it will look again for; without a reranker.
         samples: Training and validation mentions. Nothing is chosen or fitted on others.
@@ -110,24 +115,31 @@ def train_reranker(
         cpu: Leave an accelerator alone.
         lists: Where retrieved lists are kept; in the folder when None.
 
+    Returns:
+        What was written; in the other ones of several processes the settings alone.
+
     Raises:
         ConfigError: A recipe that cannot be used; a folder that holds another training.
-        InputError: Nothing to train on or to validate with.
+        InputError: Nothing to train on or to validate with; one file for both; a teacher who teaches nobody.
         Interrupted: Ctrl-C; ``resume`` goes on.
     """
     refuse_leftovers(folder, resume)
+    _refuse_both(fitted_on or {})
+    if recipe.settings.encoder is None and not is_first():
+        return Saved(settings=recipe.settings)  # figures are fitted by one process
     plan, began = recipe.plan(), time.perf_counter()
     torch.manual_seed(plan.seed)
     kept, k = lists or folder / "lists", recipe.scope.k
     samples = samples[0], [sample for sample in samples[1] if linker.kb.view().row(sample.gold or "") is not None]
-    found = [
-        retrieved(source, own, k, recipe.candidates == "full", kept)
-        for source, own in zip((lister or linker, linker), samples, strict=True)
-    ]
+    with in_turn(cpu) if recipe.settings.encoder is not None else nullcontext():
+        found = [
+            retrieved(source, own, k, recipe.candidates == "full", kept)
+            for source, own in zip((lister or linker, linker), samples, strict=True)
+        ]
     parts = sorted({part for link in found[1] for candidate in link.candidates for part in candidate.parts})
     net = CrossNet(recipe.settings)
     net.unfreeze()
-    school = School(linker.kb, Reader(net, linker.kb, parts), recipe, teacher or {})
+    school = School(linker.kb, Reader(net, linker.kb, parts), recipe, teacher)
     lessons, left_out = school.lessons(samples[0], found[0])
     judged = school.judged(samples[1], found[1])
     fit_head(net.heads.own, lessons, plan.seed)
@@ -141,10 +153,19 @@ def train_reranker(
             school.reader, lessons, [asked[at] for at in sorted(some)], plan, recipe.negatives, recipe.easy, sharp, key
         )
         done = train(cast(Any, course), cast(Any, course), plan, folder, resume, cpu)  # both shapes in one object
+        if not done.main:
+            return Saved(settings=recipe.settings)
     saved = school.closed(judged, found[1], sharp)
     if "reading" not in saved.blend.weights:
         net = net.without_reading()
-    figures = _figures(done, lessons, left_out, time.perf_counter() - began)
+    leaks = leak_report(*samples).to_dict()
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "leaks.json", leaks)
+    figures = {
+        **_figures(done, lessons, left_out, time.perf_counter() - began),
+        **school.taught(samples[0], found[0], lessons),
+        "validation mentions that share anything with training": leaks["shared_any"],
+    }
     saved = saved.model_copy(
         update={
             "settings": net.settings,
@@ -153,7 +174,7 @@ def train_reranker(
             "metrics": {**figures, **saved.metrics},
         }
     )
-    return write(net, saved, folder) if done is None or done.main else saved
+    return write(net, saved, folder)
 
 
 class School:
@@ -163,10 +184,12 @@ class School:
         kb: The knowledge base of the candidates.
         reader: Reads with the network as it is.
         recipe: How.
-        teacher: Mention id → share of each entity.
+        teacher: Mention id → share of each entity; None without a teacher.
     """
 
-    def __init__(self, kb: KnowledgeBase, reader: Reader, recipe: Recipe, teacher: Mapping[str, Shares]) -> None:
+    def __init__(
+        self, kb: KnowledgeBase, reader: Reader, recipe: Recipe, teacher: Mapping[str, Shares] | None = None
+    ) -> None:
         self.reader, self._kb, self._recipe, self._teacher = reader, kb, recipe, teacher
         self._entities: dict[str, Entity] = {}
 
@@ -174,7 +197,7 @@ class School:
         """Return what can be learnt from, and why the rest can't.
 
         Raises:
-            InputError: Nothing can.
+            InputError: Nothing can, or nothing from the teacher.
         """
         found, left_out = [], Counter[str]()
         view = self._kb.view()
@@ -182,17 +205,35 @@ class School:
             for sample, link in zip(samples, links, strict=True):
                 advance(1)
                 ids = [candidate.id for candidate in link.candidates]
-                target = self._target(sample, ids)
+                target, taught = self._target(sample, ids)
                 if not target.any():
                     left_out[_why(sample, view.row(sample.gold or "") is not None, link, self._recipe.scope.k)] += 1
                 elif len(ids) < 2:
                     left_out["only one candidate"] += 1
                 else:
-                    found.append(self._lesson(link, target, ids.index(sample.gold) if sample.gold in ids else -1))
+                    lesson = self._lesson(link, target, ids.index(sample.gold) if sample.gold in ids else -1)
+                    found.append(replace(lesson, taught=taught))
+        if self._teacher is not None and not any(lesson.taught for lesson in found):
+            named = sum(sample.mention.id in self._teacher for sample in samples)
+            listed = named - self._unlisted(samples, links)
+            raise InputError(
+                f"the teacher taught nobody: it speaks of {named} of {len(samples)} training mentions, and its choice "
+                f"is among the first {self._recipe.scope.k} for {listed}",
+                "give --teacher rows with the 'id' of the mentions of --train, or raise scope.k or teacher",
+            )
         if not found:
             said = ", ".join(f"{count} × {why}" for why, count in left_out.items())
             raise InputError(f"no training mention to learn from ({said})", "check 'qid', or raise scope.k")
         return found, left_out
+
+    def taught(self, samples: Sequence[Labelled], links: Sequence[Link], lessons: Sequence[Lesson]) -> dict[str, int]:
+        """Return how many lessons a teacher has a say in, and where its choice is not listed; empty without one."""
+        if self._teacher is None:
+            return {}
+        return {
+            "taught by the teacher": sum(lesson.taught for lesson in lessons),
+            f"teacher's choice not among the first {self._recipe.scope.k}": self._unlisted(samples, links),
+        }
 
     def judged(self, samples: Sequence[Labelled], links: Sequence[Link]) -> list[Lesson]:
         """Return validation lists, those without gold among them.
@@ -232,15 +273,24 @@ class School:
         explicit = {"k": scope.k, "margin": scope.margin, "probability": scope.probability}
         return Saved(settings=self._recipe.settings, scope=explicit, parts=parts, blend=blend, metrics=metrics)
 
-    def _target(self, sample: Labelled, ids: Sequence[str]) -> np.ndarray:
-        """Return the share of the answer that each candidate is: gold's, a teacher's, or both; 0 when neither."""
-        taught = np.array([self._teacher.get(sample.mention.id, {}).get(id, 0.0) for id in ids])
+    def _unlisted(self, samples: Sequence[Labelled], links: Sequence[Link]) -> int:
+        teacher = self._teacher or {}
+        said = [(teacher.get(sample.mention.id), link) for sample, link in zip(samples, links, strict=True)]
+        return sum(own is not None and not any(own.get(c.id) for c in link.candidates) for own, link in said)
+
+    def _target(self, sample: Labelled, ids: Sequence[str]) -> tuple[np.ndarray, bool]:
+        """Return the share of the answer that each candidate is, and whether a teacher has one.
+
+        Shares are gold's, a teacher's, or both; 0 when neither.
+        """
+        said = (self._teacher or {}).get(sample.mention.id, {})
+        taught = np.array([said.get(id, 0.0) for id in ids])
         taught = taught / taught.sum() if taught.sum() > 0 else taught
         if sample.gold is None:
-            return taught
+            return taught, bool(taught.any())
         gold = np.array([float(id == sample.gold) for id in ids])
         share = self._recipe.teacher if gold.any() and taught.any() else 0.0
-        return (1 - share) * gold + share * taught
+        return (1 - share) * gold + share * taught, share > 0
 
     def _lesson(self, link: Link, target: np.ndarray, gold: int) -> Lesson:
         case = Case(replace(link.mention, id=""), link.candidates, tuple(map(self._entity, link.candidates)))
@@ -279,6 +329,17 @@ def write(net: CrossNet, saved: Saved, folder: Path) -> Saved:
         out.write(_card(saved).encode())
     write_json(folder / NAME, saved.model_dump(mode="json"))
     return saved
+
+
+def _refuse_both(fitted_on: Mapping[str, str]) -> None:
+    """Refuse validation mentions that are trained on: the last word would trust what the network knows by heart."""
+    for what, value in fitted_on.items():
+        if what.startswith("train") and value == fitted_on.get("sha256"):
+            name = fitted_on.get(what.removesuffix(" sha256"), what)
+            raise InputError(
+                f"{name} holds the validation mentions, and would be trained on",
+                "give --valid mentions that are not in --train",
+            )
 
 
 def _why(sample: Labelled, known: bool, link: Link, k: int) -> str:

@@ -10,7 +10,7 @@ import orjson
 import pytest
 import torch
 
-from melink.errors import InputError, Problems
+from melink.errors import ConfigError, InputError, Problems
 from melink.kb.store import KnowledgeBase
 from melink.records import NIL, Entity, Labelled, Link, Mention, Scored
 from melink.rerank.cross_encoder import Reader
@@ -47,7 +47,7 @@ def link(text: str = "Ann sings", *ids: str, probability: float = 0.5) -> Link:
 
 
 def school(reader: Reader, **more: object) -> School:
-    teacher = more.pop("taught", {})
+    teacher = more.pop("taught", None)
     kb = reader.figures._kb
     return School(kb, reader, Recipe.model_validate({"scope": {"k": 4}, **more}), teacher)  # type: ignore[arg-type]
 
@@ -73,6 +73,32 @@ def test_a_teacher_beside_gold_and_without(reader: Reader) -> None:
     assert lessons[0].target.tolist() == [0.5, 0.125, 0.375]  # half gold, half the teacher's
     assert lessons[1].target.tolist() == [0, 0.25, 0.75] and lessons[1].gold == -1
     assert lessons[2].target.tolist() == [1, 0, 0], "a teacher who names nobody that is listed has no say"
+    assert [lesson.taught for lesson in lessons] == [True, True, False]
+    samples, links = [sample("Q1"), sample(None), sample("Q1", "n"), sample("Q1", "o")], [candidates] * 4
+    counts = {"taught by the teacher": 2, "teacher's choice not among the first 4": 1}
+    assert made.taught(samples, links, lessons) == counts and school(reader).taught(samples, links, lessons) == {}
+
+
+@pytest.mark.parametrize(
+    ("teacher", "share", "said"),
+    [
+        ({"x": {"Q1": 1.0}}, 0.5, "speaks of 0 of 2 .* first 4 for 0"),
+        ({"m": {"Q4": 1.0}}, 0.5, "speaks of 2 of 2 .* first 4 for 0"),
+        ({"m": {"Q3": 1.0}}, 0.0, "speaks of 2 of 2 .* first 4 for 2"),  # gold is known, and all that counts
+        ({}, 0.5, "speaks of 0 of 2"),
+    ],
+)
+@pytest.mark.parametrize("gold", ["Q1", None])
+def test_a_teacher_who_teaches_nobody(
+    reader: Reader, teacher: dict[str, dict[str, float]], share: float, said: str, gold: str | None
+) -> None:
+    samples, links = [sample(gold), sample("Q1")], [link("Ann", "Q1", "Q3")] * 2
+    if share == 0 and gold is None:
+        lessons, _ = school(reader, taught=teacher, teacher=share).lessons(samples, links)
+        assert [lesson.taught for lesson in lessons] == [True, False]
+        return
+    with pytest.raises(InputError, match=f"(?s)the teacher taught nobody.*{said}.*'id'"):
+        school(reader, taught=teacher, teacher=share).lessons(samples, links)
 
 
 def test_easy_ones(reader: Reader) -> None:
@@ -118,6 +144,46 @@ def test_two_processes_share_a_batch(reader: Reader, lessons: list[Lesson]) -> N
         halves = [made.module(made.collate(lessons, draw, rank, 2)) for rank in (0, 1)]
     assert float(whole.loss) == pytest.approx(sum(float(half.loss) for half in halves) / 2, abs=1e-5)
     torch.testing.assert_close(torch.cat([half.scores for half in halves]), whole.scores, atol=1e-4, rtol=0)
+
+
+def test_a_process_that_has_no_lesson_of_the_last_batch(reader: Reader, lessons: list[Lesson]) -> None:
+    made = course(reader, lessons[:9])
+    made.module.unfreeze()
+    draw = made.batches(0)[-1]
+    assert len(draw.lessons) == 1, "nine lessons, eight a batch"
+    made.module.train()
+    whole, first, second = (made.module(made.collate(lessons, draw, *who)) for who in ((), (0, 2), (1, 2)))
+    assert first.loss.item() / 2 == pytest.approx(whole.loss.item(), abs=1e-5) and second.loss.item() == 0
+    assert first.scores.shape == whole.scores.shape and second.scores.shape == (0, whole.scores.shape[1])
+    second.loss.backward()  # every process has slopes for all that is trained, or the others wait forever
+    trained = [weight for weight in made.module.parameters() if weight.requires_grad]
+    assert len(trained) > 10 and all(weight.grad is not None and not weight.grad.any() for weight in trained)
+
+
+@pytest.mark.parametrize(("blocks", "tune", "trained"), [(None, None, 2), (1, None, 1), (None, 1, 1), (1, 0, 0)])
+def test_blocks_that_are_trained(small_bert: Path, blocks: int | None, tune: int | None, trained: int) -> None:
+    net = CrossNet(CrossSettings(encoder=str(small_bert), blocks=blocks, tune=tune))
+    net.unfreeze()
+    tuned = [all(weight.requires_grad for weight in layer.parameters()) for layer in net.model.encoder.layer]
+    assert tuned == [False] * ((blocks or 2) - trained) + [True] * trained
+    assert not any(weight.requires_grad for weight in net.model.embeddings.parameters())
+    with pytest.raises(ConfigError, match=r"has 1 blocks, not 2"):
+        CrossNet(CrossSettings(encoder=str(small_bert), blocks=1, tune=2)).unfreeze()
+
+
+def test_the_head_stays_as_it_is_used_while_the_encoder_is_trained(reader: Reader, lessons: list[Lesson]) -> None:
+    made = course(reader, lessons)
+    fit_head(reader.net.heads.own, lessons, 0)
+    made.module.unfreeze()
+    made.module.train()
+    draw = made.batches(0)[0]
+    inputs = made.collate(lessons, draw)
+    first, second = made.module(inputs), made.module(inputs)
+    assert torch.equal(first.scores, second.scores) and torch.equal(first.loss, second.loss)
+    assert made.module.model.training and not any(part.training for part in made.module.heads.own.modules())
+    own = np.concatenate([lessons[place].own[row[row != NOBODY]] for place, row in zip(*draw, strict=True)])
+    read = made.module.read(inputs.pairs).detach().numpy()
+    np.testing.assert_allclose(first.scores[inputs.there].detach().numpy(), reader.head(own) + read, atol=1e-4)
 
 
 def test_validation_ranks_beside_the_retriever(reader: Reader, lessons: list[Lesson]) -> None:
