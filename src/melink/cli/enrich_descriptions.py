@@ -36,7 +36,9 @@ def descriptions(
     ] = None,
     language: Annotated[str, typer.Option("--language", help="Static: language of DBpedia's abstracts.")] = "en",
     longest: Annotated[int, typer.Option("--longest", min=50, help="Most characters of a text.")] = LONGEST,
-    ids: Annotated[Path | None, typer.Option("--ids", help="Only the entities whose ids this file lists.")] = None,
+    ids: Annotated[
+        Path | None, typer.Option("--ids", help="Only the entities whose ids this file lists, one a line.")
+    ] = None,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Dynamic: at most so many that have no text yet.")
     ] = None,
@@ -55,7 +57,7 @@ def descriptions(
         Path | None, typer.Option("--places", help="Another knowledge base that knows in which country places lie.")
     ] = None,
     drop_contradicting: Annotated[
-        bool, typer.Option("--drop-contradicting", help="Read such entities by their own text again.")
+        bool, typer.Option("--drop-contradicting", help="Read such entities by their own text, until the facts agree.")
     ] = False,
     lacking: Annotated[
         Path | None, typer.Option("--lacking", help="Write the entities without a text here: id, reason.")
@@ -83,7 +85,7 @@ def descriptions(
 
         melink enrich descriptions KB dynamic --check --flags flags.jsonl
     """
-    from melink.enrich.checked import check_texts
+    from melink.enrich.checked import check_texts, restore_texts
     from melink.errors import InputError, Problems
     from melink.kb.store import KnowledgeBase
     from melink.kb.texts import KINDS
@@ -92,18 +94,22 @@ def descriptions(
         raise InputError(f"{kind!r} is no kind of text", f"write {' or '.join(KINDS)}")
     if (kind == "static") != (abstracts is not None) and not check:
         raise InputError(f"{kind} with{'' if abstracts else 'out'} --abstracts", "static texts need it, no others do")
+    _check_outputs(lacking, flags)
     problems, store = Problems(strict=strict), KnowledgeBase.open(kb)
     summary: dict[str, Any] = {"kind": kind}
-    only = None if ids is None else _listed(ids)
+    only = None if ids is None else _listed(ids, store, problems)
+    others = [KnowledgeBase.open(places)] if places is not None else []
+    made, restored = None, restore_texts(store, kind, others)
     if not check and abstracts is not None:
-        summary |= _static(store, abstracts, same_as, language, longest, only, problems, lacking)
+        made = _static(store, abstracts, same_as, language, longest, only, problems)
     elif not check:
         chosen = {"url": llm_url, "model": llm_model, "key_env": llm_key_env}
         settings = _settings(config, {**chosen, "max_requests": max_requests, "max_cost": max_cost}, set_)
-        summary |= _dynamic(store, settings, cache, longest, only, limit, lacking)
-    others = [KnowledgeBase.open(places)] if places is not None else []
+        made, summary["llm"] = _dynamic(store, settings, cache, longest, only, limit)
     found = check_texts(store, kind, others, drop_contradicting)
-    summary["check"] = _told(found, flags)
+    summary["check"] = {**_told(found, restored, flags), "restored": restored}
+    if made is not None:
+        summary |= _left(made, found, only, lacking)
     if json:
         write_json(summary)
     report(problems)
@@ -112,13 +118,54 @@ def descriptions(
         raise typer.Exit(1)
 
 
-def _listed(ids: Path) -> list[str]:
+def _check_outputs(lacking: Path | None, flags: Path | None) -> None:
+    """Refuse outputs that cannot be written before anything is made or paid for.
+
+    Raises:
+        InputError: A folder, a place where no file can be made, or the same file twice.
+    """
+    import os
+
+    from melink.errors import InputError
+
+    for option, path in (("--lacking", lacking), ("--flags", flags)):
+        if path is None:
+            continue
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            folder = path.is_dir()
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}", f"name a file that can be made with {option}") from error
+        if folder or not os.access(path.parent, os.W_OK):
+            why = "is a folder" if folder else "cannot be made here"
+            raise InputError(f"{path} {why}", f"name another file with {option}")
+    if lacking is not None and flags is not None and lacking.resolve() == flags.resolve():
+        raise InputError(f"{flags}: --flags and --lacking would overwrite each other", "name two files")
+
+
+def _listed(ids: Path, kb: KnowledgeBase, problems: Problems) -> list[str]:
+    """Return the ids that a file lists and the knowledge base has; the others are reported.
+
+    Raises:
+        InputError: The file cannot be read, or no id is left.
+    """
     from melink.errors import InputError
 
     try:
-        return ids.read_text(encoding="utf-8").split()
+        rows = ids.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{ids}: {error}", "name a text file of ids, one a line") from error
+    listed = [(number, id) for number, row in enumerate(rows, 1) if (id := row.strip())]
+    if not listed:
+        raise InputError(f"{ids}: lists no id", "write ids into it, one a line, or leave --ids out for all entities")
+    view = kb.view()
+    known = [id for _, id in listed if view.row(id) is not None]
+    if not known:
+        raise InputError(f"{ids}: none of its ids is in the knowledge base", "list ids, one a line")
+    for number, id in listed:
+        if view.row(id) is None:
+            problems.add(ids, number, "no entity has this id", id, kind="unknown id")
+    return known
 
 
 def _static(
@@ -129,12 +176,10 @@ def _static(
     longest: int,
     only: list[str] | None,
     problems: Problems,
-    lacking: Path | None,
-) -> dict[str, Any]:
+) -> Made:
     from melink.enrich.descriptions import make_static
 
-    made = make_static(kb, abstracts, problems, same, language, longest, only)
-    return _tell(made, lacking)
+    return _tell(make_static(kb, abstracts, problems, same, language, longest, only))
 
 
 def _dynamic(
@@ -144,8 +189,7 @@ def _dynamic(
     longest: int,
     only: list[str] | None,
     limit: int | None,
-    lacking: Path | None,
-) -> dict[str, Any]:
+) -> tuple[Made, dict[str, Any]]:
     from melink.enrich.descriptions import ANSWERS, make_dynamic
     from melink.enrich.dynamic import Introductions
     from melink.rerank.llm import LanguageModel
@@ -155,7 +199,7 @@ def _dynamic(
     with LanguageModel(settings, cache or kb.path / ANSWERS) as model:
         made = make_dynamic(kb, Introductions(model, longest), only, limit)
         err.print(str(model.tally))
-        return {**_tell(made, lacking), "llm": model.tally.to_dict()}
+        return _tell(made), model.tally.to_dict()
 
 
 def _knock(url: str) -> None:
@@ -189,14 +233,24 @@ def _settings(config: Path | None, given: dict[str, Any], overrides: list[str] |
     return load_over(LLMSettings(answer_tokens=ANSWER_TOKENS), config, values, overrides or ())
 
 
-def _tell(made: Made, lacking: Path | None) -> dict[str, Any]:
-    from melink.datasets.files import replacing
-
+def _tell(made: Made) -> Made:
     found = f"{made.made:,} texts made, {made.unchanged:,} as before, for {made.entities:,} entities"
     left = ", ".join(f"{count:,} {reason}" for reason, count in made.counts.items())
     err.print(found + (f"; without one: {left}" if left else ""), markup=False)
     if made.matched:
         err.print("found by " + ", ".join(f"{by}: {count:,}" for by, count in made.matched.items()), markup=False)
+    return made
+
+
+def _left(made: Made, found: Checked, only: list[str] | None, lacking: Path | None) -> dict[str, Any]:
+    """Return what was made, and write who is left without a text, those whose text was just dropped among them."""
+    from melink.datasets.files import replacing
+    from melink.kb.texts import CONTRADICTS
+
+    asked = None if only is None else set(only)
+    for id in found.dropped:
+        if asked is None or id in asked:
+            made.lacking(CONTRADICTS, id)
     if lacking is not None:
         with replacing(lacking) as out:
             out.writelines(f"{id}\t{why}\n".encode() for why, own in made.without.items() for id in own)
@@ -206,7 +260,7 @@ def _tell(made: Made, lacking: Path | None) -> dict[str, Any]:
     return {**counts, "matched": dict(made.matched), "turns": turns}
 
 
-def _told(found: Checked, flags: Path | None) -> dict[str, Any]:
+def _told(found: Checked, restored: int, flags: Path | None) -> dict[str, Any]:
     import orjson
 
     from melink.datasets.files import replacing
@@ -216,7 +270,9 @@ def _told(found: Checked, flags: Path | None) -> dict[str, Any]:
         f"{found.flagged:,} of {found.texts:,} texts contradict the facts"
         + (f" ({kinds})" if kinds else "")
         + f"; {found.checkable:,} say something that could"
-        + (f"; {found.dropped:,} dropped" if found.dropped else "")
+        + (f"; {len(found.dropped):,} dropped" if found.dropped else "")
+        + (f"; {found.out:,} were dropped before" if found.out else "")
+        + (f"; {restored:,} that agree now are read again" if restored else "")
     )
     if flags is not None:
         with replacing(flags) as out:

@@ -33,6 +33,7 @@ _RELATIONS: Final[dict[Kind, frozenset[str]]] = {
     "nationality": frozenset(("country of citizenship", "citizenship", "nationality", "p27")),
     "occupation": frozenset(("occupation", "profession", "position held", "p106", "p39")),
 }
+_PLACES: Final[tuple[Kind, ...]] = ("birth place", "death place")
 _COUNTRY: Final = frozenset(("country", "p17"))
 _ROUND: Final = re.compile(r"-?0\d00.*")
 """How a century is written where a year is wanted."""
@@ -95,6 +96,12 @@ class Checker:
         known = _known((*entity.triples, *attribute_triples(entity.attributes)))
         return any(claim.kind in known for claim in claims(text, entity.names))
 
+    def undecided(self, text: str, entity: Entity) -> set[Kind]:
+        """Return of what a text claims something that is neither right nor wrong: places in countries nobody knows."""
+        known = _known((*entity.triples, *attribute_triples(entity.attributes)))
+        places = (claim for claim in claims(text, entity.names) if claim.kind in _PLACES and claim.kind in known)
+        return {claim.kind for claim in places if self._other_place(claim.values, known[claim.kind]) is None}
+
     def _against(self, claim: Claim, facts: Sequence[str], known: Mapping[Kind, Sequence[str]]) -> bool:
         if claim.kind in ("birth year", "death year"):
             return all(_other_year(int(value), claim.vague, facts) for value in claim.values)
@@ -105,16 +112,19 @@ class Checker:
             homes = _all(self._of(place) for place in known.get("birth place", ()))
             ours = _all(map(areas, (*facts, *homes)))
             return not _all(map(areas, claim.values)) & ours
-        return self._other_place(claim.values, facts)
+        return bool(self._other_place(claim.values, facts))
 
-    def _other_place(self, said: Sequence[str], facts: Sequence[str]) -> bool:
-        """Return whether a place lies in another country than every known one; same words are the same place."""
+    def _other_place(self, said: Sequence[str], facts: Sequence[str]) -> bool | None:
+        """Return whether a place lies in another country than every known one; same words are the same place.
+
+        None when the country of one of them is not known.
+        """
         ours, theirs = (set(tokens(" ".join(names))) - _SMALL for names in (said, facts))
         if ours & theirs:
             return False
         mine = _all(map(areas, _all(map(self._of, said))))
         other = [_all(map(areas, self._of(fact))) for fact in facts]
-        return bool(mine) and all(other) and not mine & _all(other)
+        return not mine & _all(other) if mine and all(other) else None
 
     def _of(self, place: str) -> frozenset[str]:
         """Return the countries of a place, by its whole name, else by the last part of it that has one."""

@@ -17,7 +17,7 @@ from melink.enrich.abstracts import Abstract, read_abstracts, read_same
 from melink.enrich.dynamic import Introductions, Subject
 from melink.errors import InputError, Problems
 from melink.kb.store import KnowledgeBase
-from melink.kb.texts import Described, Texts, states
+from melink.kb.texts import CONTRADICTS, Described, Texts, states
 from melink.kb.view import EntityView
 from melink.rerank.answer import Answer
 
@@ -38,8 +38,8 @@ class Made:
         entities: How many were to be described.
         made: New texts.
         unchanged: Texts that are there already, made from the same.
-        without: Ids that are left without a text, by reason: ``no abstract``, ``nothing left``, ``unknown``, or the
-            failure of the language model.
+        without: Ids that are left without a text, by reason: ``no abstract``, ``nothing left``, ``unknown``,
+            ``contradicts`` (a fact: it was dropped), or the failure of the language model.
         matched: Abstracts by what they were found by: ``id``, ``title``, ``label``.
         turns: Answers by number of turns.
     """
@@ -83,7 +83,7 @@ def make_static(
         same: ``sameAs`` triples from titles to ids, where the file has none.
         language: Of DBpedia's triples.
         longest: Most characters of a text.
-        only: Ids of the entities to describe; all when None.
+        only: Ids of the entities to describe, all when None; an id without an entity is passed over.
 
     Raises:
         InputError: A file cannot be read.
@@ -112,11 +112,11 @@ def make_static(
             about: dict[str, Any] = {"source": abstracts.name, "line": abstract.line, "by": by, "date": today}
             about["cleaner"] = static.VERSION
             described, new = Described(id, static.clean(abstract.text, longest), now[row], made_from, about), True
-        if last is not None and not described.text:
+        if last is not None and not (described.text or described.said):
             continue
         if new or (last is not None and last.new):  # what a lesser abstract made meanwhile is to be replaced
             waiting.append(described)
-        found[row] = _Found(by, bool(described.text), new)
+        found[row] = _Found(by, bool(described.text or described.said), new, bool(described.said))
         if len(waiting) >= _TOGETHER:
             texts.put(waiting)
             waiting.clear()
@@ -126,11 +126,19 @@ def make_static(
 
 
 class _Found(NamedTuple):
-    """What is known of an entity's abstract: what it was found by, whether a text is left of it, and a new one."""
+    """What is known of an entity's abstract.
+
+    Attributes:
+        by: What it was found by.
+        text: Whether a text is left of it, in use or not.
+        new: Whether that was made just now.
+        out: Whether it was dropped for contradicting a fact.
+    """
 
     by: str
     text: bool
     new: bool
+    out: bool
 
 
 def _sum_up(done: Made, view: EntityView, wanted: Sequence[int], found: Mapping[int, _Found]) -> None:
@@ -140,10 +148,11 @@ def _sum_up(done: Made, view: EntityView, wanted: Sequence[int], found: Mapping[
             done.lacking("no abstract", view.ids[row])
             continue
         done.matched[own.by] += 1
-        done.made += own.text and own.new
-        done.unchanged += own.text and not own.new
-        if not own.text:
-            done.lacking("nothing left", view.ids[row])
+        if own.out or not own.text:
+            done.lacking(CONTRADICTS if own.out else "nothing left", view.ids[row])
+        else:
+            done.made += own.new
+            done.unchanged += not own.new
 
 
 def make_dynamic(
@@ -156,22 +165,22 @@ def make_dynamic(
     Args:
         kb: The knowledge base; its static texts are quoted in the second turn where there are any.
         asker: Asks.
-        only: Ids of the entities to introduce; all when None.
+        only: Ids of the entities to introduce, all when None; an id without an entity is passed over.
         most: Of these at most so many that have no such text yet.
     """
     view, texts = kb.view(), Texts(kb.path, "dynamic")
     wanted = sorted(_wanted(view, only))
     done = Made(entities=len(wanted))
-    there = {row.id: (row.entity, row.made_from, row.text) for row in texts.rows()}
+    there = {row.id: row for row in texts.rows()}
     lacking: list[Subject] = []
     for subject in _subjects(kb, view, wanted):
         before = there.get(subject.entity.id)
-        if before is None or before[:2] != (subject.state, asker.made_from(subject)):
+        if before is None or (before.entity, before.made_from) != (subject.state, asker.made_from(subject)):
             lacking.append(subject)
-        elif before[2]:
+        elif before.text:
             done.unchanged += 1
         else:
-            done.lacking("unknown", subject.entity.id)
+            done.lacking(CONTRADICTS if before.said else "unknown", subject.entity.id)
     left = iter(lacking[:most])
     while batch := list(islice(left, ASKED_TOGETHER)):
         answers = asker.describe(batch)

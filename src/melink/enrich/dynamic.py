@@ -26,7 +26,7 @@ from melink.rerank.llm import LanguageModel, Request
 from melink.rerank.prompt import plain
 from melink.rerank.reading import without_thoughts
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of the wording and of how answers are read: noted with every text; another one reads every answer anew."""
 ANSWER_TOKENS: Final = 300
 _QUOTED: Final = 1_500
@@ -75,6 +75,11 @@ class Subject:
     static: str = ""
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """What the entity may be called in an answer."""
+        return (*self.entity.names, plain(self.entity.label, 200))
+
+    @property
     def asked(self) -> str:
         """The first turn."""
         hint = self.entity.description or ", ".join(self.entity.types[:3])
@@ -104,7 +109,7 @@ class Introductions:
         """Return a hash of everything that the text of a subject depends on beside the model's own mind."""
         settings = self.model.settings
         model = (settings.model, settings.temperature, settings.seed, settings.extra, settings.answer_tokens)
-        form = [VERSION, self.longest, model, subject.asked, subject.quoted]
+        form = [VERSION, self.longest, model, subject.asked, subject.quoted, subject.names]
         return hashlib.sha256(orjson.dumps(form, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
 
     def describe(self, subjects: Sequence[Subject]) -> list[Described | Answer]:
@@ -113,7 +118,8 @@ class Introductions:
         Whom the model does not know, even after the second turn, gets an empty text that says so.
         """
         first = self.model.ask_all([Request((each.asked,), _SYSTEM) for each in subjects], "introducing entities")
-        again = [n for n, answer in enumerate(first) if answer.ok and _unknown(answer) and subjects[n].quoted]
+        doubtful = [each.ok and _unknown(each, subjects[n]) for n, each in enumerate(first)]
+        again = [n for n, each in enumerate(subjects) if doubtful[n] and each.quoted]
         requests = [self._second(subjects[n], first[n]) for n in again]
         second = dict(zip(again, self.model.ask_all(requests, "asking again") if again else [], strict=True))
         return [self._described(each, first[n], second.get(n)) for n, each in enumerate(subjects)]
@@ -126,9 +132,9 @@ class Introductions:
         last = first if second is None else second
         if not last.ok:
             return last
-        unknown = _unknown(last)
+        unknown = _unknown(last, subject)
         # in the second turn the facts were given: what is left beside an apology was made from them
-        text = "" if unknown and second is None else tidy(last, self.longest)
+        text = "" if unknown and second is None else tidy(last, self.longest, subject.names)
         outcome = "unknown" if not text else "known" if second is None else "told"
         about: dict[str, Any] = {
             "with": "llm",
@@ -142,17 +148,17 @@ class Introductions:
         return Described(subject.entity.id, text, subject.state, self.made_from(subject), about)
 
 
-def tidy(answer: Answer, longest: int) -> str:
+def tidy(answer: Answer, longest: int, names: Sequence[str] = ()) -> str:
     """Return an answer as one line of whole sentences.
 
-    What goes: thoughts aloud, markup, fences, "Sure, here is ...:", "Let me know if ...", admissions, lines of the
-    instruction, and the last sentence of an answer that was cut off.
+    What goes: thoughts aloud, markup, fences, "Sure, here is ...:", "Let me know if ...", admissions (no ``names`` of
+    the subject that read like one), lines of the instruction, and the last sentence of an answer that was cut off.
     """
     text = _MARKUP.sub("", _FENCE.sub(" ", without_thoughts(answer.text)))
     lines = [" ".join(line.split()) for line in text.splitlines()]
     text = " ".join(line for line in lines if line and not _echoes(line))
     text = _PARTING.sub("", text[(match.end() if (match := _PREAMBLE.match(text)) else 0) :])
-    text = unadmitted(finished(text) if answer.cut else text)
+    text = unadmitted(finished(text) if answer.cut else text, names)
     text = " ".join(each for each in sentences(text) if not _echoes(each))
     text = plain(text.strip(" \"'“”"), 4 * longest)
     return limited(text, longest) if len(text.split()) > 2 else ""
@@ -164,8 +170,8 @@ def _echoes(sentence: str) -> bool:
     return len(words) > 3 and any(words <= line for line in _LINES)
 
 
-def _unknown(answer: Answer) -> bool:
-    return admits(answer.text) or len(without_thoughts(answer.text).split()) < 3
+def _unknown(answer: Answer, subject: Subject) -> bool:
+    return admits(answer.text, subject.names) or len(without_thoughts(answer.text).split()) < 3
 
 
 def _facts(entity: Entity) -> str:

@@ -7,14 +7,15 @@
 
 They outlive rebuilds. Each remembers the entity as it was described when the text was made: once the entity is
 described otherwise the text is *outdated*, and the entity's own is read again until somebody makes it anew. An empty
-text says that one was asked for and that there is none.
+text says that one was asked for and that there is none, or keeps beside it what was taken out of use
+(:mod:`melink.enrich.checked`).
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, get_args
 
@@ -31,6 +32,10 @@ KINDS: Final[tuple[str, ...]] = tuple(name for name in get_args(EntityText) if n
 _SCHEMA: Final = pa.schema([(name, pa.string()) for name in ("id", "text", "entity", "made_from", "about")])
 _FIELDS: Final = ("label", "description", "attributes", "extract")
 _COMPACT_EVERY: Final = 32
+CONTRADICTS: Final = "contradicts"
+"""Outcome of a text that was taken out of use because it contradicts a fact."""
+_OUT: Final = ("outcome", "said", "contradictions", "was")
+"""What is noted beside such a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,22 @@ class Described:
     entity: str
     made_from: str = ""
     about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def said(self) -> str:
+        """What the text said before it was taken out of use for contradicting a fact; empty when it was not."""
+        return "" if self.text or self.about.get("outcome") != CONTRADICTS else str(self.about.get("said", ""))
+
+    def dropped(self, contradictions: Sequence[Mapping[str, Any]]) -> Described:
+        """Return the text out of use: it is empty, and what it said, what against, and its outcome are kept beside."""
+        own = {"outcome": CONTRADICTS, "said": self.text, "contradictions": list(contradictions)}
+        return replace(self, text="", about={**self.about, **own, "was": self.about.get("outcome")})
+
+    def restored(self) -> Described:
+        """Return a text that was dropped as it was before."""
+        about = {name: value for name, value in self.about.items() if name not in _OUT}
+        was = self.about.get("was")
+        return replace(self, text=self.said, about=about if was is None else {**about, "outcome": was})
 
 
 class Columns(Protocol):

@@ -142,3 +142,11 @@ def test_families_and_regions() -> None:
 def test_hostile_texts_are_read_in_time() -> None:
     for piece in ("born in A", "(1900–", "was a ", "and, ", "Born ", "A. ", "in The "):
         CHECKER.check(piece * (20_000 // len(piece)), entity(ROWS[0]))
+
+
+def test_places_in_countries_that_nobody_knows_are_undecided() -> None:
+    person = Entity("Q1", "Jane Roe", attributes="Birth: 1900, Oslo.")
+    for place, flags, undecided in (("Paris", 1, set()), ("Oslo", 0, set()), ("Nowhere", 0, {"birth place"})):
+        text = f"Jane Roe was born in {place}."
+        assert (len(CHECKER.check(text, person)), CHECKER.undecided(text, person)) == (flags, undecided)
+    assert CHECKER.undecided("Jane Roe was born in Nowhere.", Entity("Q1", "Jane Roe")) == set()

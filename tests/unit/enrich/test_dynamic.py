@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from melink.enrich.dynamic import Introductions, Subject, tidy
@@ -38,6 +40,24 @@ def test_an_answer_becomes_one_harmless_line(said: str, text: str) -> None:
     assert tidy(Answer(said), 600) == text
 
 
+TITLED = "I Don't Know How She Does It"
+
+
+@pytest.mark.parametrize("shown", [TITLED, TITLED.replace("'", "’"), f"*{TITLED}*", f"_{TITLED}_", f"**{TITLED}**"])
+def test_a_title_that_reads_like_an_admission_stays(shown: str) -> None:
+    said = f"{shown} is a 2011 American comedy film. I don't know its director. It stars Sarah Jessica Parker."
+    found = tidy(Answer(said), 600, [TITLED])
+    assert "is a 2011 American comedy film. It stars" in found and "its director" not in found
+    assert tidy(Answer(said), 600) == "It stars Sarah Jessica Parker."
+
+
+def test_the_names_of_a_subject_are_its_own_and_what_the_question_shows() -> None:
+    subject = Subject(Entity("Q1", "I [Don't] Know", aliases=("I Have No Idea",)), "s")
+    assert subject.names == ("I [Don't] Know", "I Have No Idea", "I (Don't) Know")
+    for name in subject.names[1:]:
+        assert tidy(Answer(f"{name} is a song by two sisters."), 600, subject.names)
+
+
 def test_a_cut_answer_ends_at_its_last_whole_sentence() -> None:
     assert tidy(Answer("Jane was a painter. She lived in", cut=True), 600) == "Jane was a painter."
     assert tidy(Answer("Jane was a painter. " * 20), 50) == "Jane was a painter. Jane was a painter."
@@ -57,6 +77,7 @@ def test_a_text_is_known_by_what_it_was_made_from() -> None:
         own = Introductions(one, 600).made_from(Subject(WHO, "s"))
         assert own == Introductions(one, 600).made_from(Subject(WHO, "t"))
         assert own != Introductions(one, 600).made_from(Subject(WHO, "s", "Static text."))
+        assert own != Introductions(one, 600).made_from(Subject(replace(WHO, aliases=("I Do Not Know",)), "s"))
         assert own != Introductions(one, 500).made_from(Subject(WHO, "s"))
         assert own != Introductions(other, 600).made_from(Subject(WHO, "s"))
 

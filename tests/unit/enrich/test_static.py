@@ -86,6 +86,22 @@ PAIRS = {
     "signs that are names": ("!!! is an American band.\n* a\n#1 is an album.", "!!! is an American band."),
     "a sign before a name": ("*NSYNC was an American boy band.", "*NSYNC was an American boy band."),
     "a name like a hatnote": ("See also is a band from Leeds. They play.", "See also is a band from Leeds. They play."),
+    "sounds in square brackets, whatever the language": (
+        "Mento (; Jamaican: [mɛntə]) is a style. It has towns (町, machi, [matɕi]) and islands (島, shima, Honshu).",
+        "Mento is a style. It has towns and islands (Honshu).",
+    ),
+    "where a word comes from": (
+        "Logic (from Greek λόγος, logos, 'word; reason'; also called dialectic) is a field.",
+        "Logic (also called dialectic) is a field.",
+    ),
+    "brackets one after another": ("An X (French: [iks]), (Basque: ixa) is a letter.", "An X is a letter."),
+    "a bracket that was never opened": ("Ann II ; 1560 – 1610) was a queen.", "Ann II (1560 – 1610) was a queen."),
+    "no blank behind a stop": (
+        "Bo lived in Rome (1901–1950).He sang.Mail from Booking.Com is old.It came later, in 1999.Then it ended.",
+        "Bo lived in Rome (1901–1950). He sang. Mail from Booking.Com is old. It came later, in 1999. Then it ended.",
+    ),
+    "cut off": ("Bo was a singer. He lived in the ci", "Bo was a singer."),
+    "cut off in a bracket": ("Bo was a singer of old songs (see als", "Bo was a singer of old songs"),
     "only residue": ("== See also ==\n* A\n{{reflist}}\n}}", ""),
     "entities twice": ("AT&amp;amp;T is &quot;big&quot;, x&lt;y and has users.", 'AT&T is "big", x‹y and has users.'),
 }
@@ -124,18 +140,96 @@ def test_anything_becomes_a_short_line(raw: str, longest: int) -> None:
     assert not set("<>[]|`\n\x07\u202e") & set(found)
 
 
-@pytest.mark.parametrize("piece", ["(", "[[", "{{", "<ref>", "a-", "A. ", "[1", "''", "°", "for a, ", "&lt;", "<!--"])
+PIECES = ["(", "[[", "{{", "<ref>", "a-", "A. ", "[1", "''", "°", "for a, ", "&lt;", "<!--", " ", "( ", "(from 'a; ' ",
+          "(a)", "(α, a", "; A: ", "(; from α", "a.A", "[ɐ] (", "),("]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", PIECES)
 def test_long_repeats_take_no_long_time(piece: str) -> None:
     assert len(clean(piece * (40_000 // len(piece)) + " The end is near here.")) <= 600
 
 
+REAL = {
+    "Q360": "Julian Paul Assange (born 3 July 1971) is an Australian editor",  # a hole, then dates in several brackets
+    "Q440": "Salvador Guillermo Allende Gossens (26 June 1908 – 11 September 1973) was a Chilean physician",
+    "Q1463": "Ferdinand Emmanuel Edralin Marcos Sr. (September 11, 1917 – September 28, 1989) was a Filipino",
+    "Q2667": "Paul Ludwig Hans Anton von Beneckendorff und von Hindenburg (2 October 1847 – 2 August 1934) was",
+    "Q2791": "Geronimo (June 16, 1829 – February 17, 1909) was a prominent leader",  # a language without a name here
+    "Q4631": "Mohamed Mohamed Morsi Eissa Al-Ayyat (8 August 1951 – 17 June 2019) was an Egyptian politician",
+    "Q5795": "Carmelita Jeter (born November 24, 1979) is a retired American sprinter",  # "JET-tər"
+    "Q7750": "Louis XVIII (Louis Stanislas Xavier; 17 November 1755 – 16 September 1824), known as the Desired",
+    "Q320229": "Kotohito (29 June 1596 – 11 September 1680, posthumously honored as Emperor Go-Mizunoo) was the 108th",
+    "Q1423": "Domitian was Roman emperor from 81 to 96.",  # never closed
+    "Q1034173": "The Tây Sơn dynasty was an imperial dynasty of Vietnam.",
+    "Q882744": "Ekathotsarot or Sanphet III (1560 – 1610/11) was the King of Ayutthaya",  # never opened
+    "Q4009": "Neferkare Setepenre Ramesses IX (1129–1111 BC) was the eighth pharaoh",
+    "Q2731185": "An elizate is an early form of local government",  # "(…), (…) is"
+    "Q7325": "Jews or Jewish people are an ethnoreligious group",
+    "Q9168": "Persian, also known by its endonym Farsi, is a Western Iranian language",
+    "Q61071112": "Urdu – also known as Lashkari – or Modern Standard Urdu is",
+    "Q131401": "A caliphate is an Islamic state under the leadership of an Islamic steward with the title of caliph, a",
+    "Q192170": "The Prakrits are a group of vernacular Middle Indo-Aryan languages",  # Brahmi, beyond 16 bits
+    "Q320925": 'Han (221–263 AD), known in historiography as Shu Han or Ji Han ("Junior Han"), or often shortened',
+    "Q50337": "Japan is divided into 47 prefectures, forming",
+    "Q1107": "Anime is hand-drawn and computer animation",  # two brackets of sounds
+    "Q54365": "Ska is a music genre",
+    "Q35499": "Old Church Slavonic or Old Slavonic, also known as Old Church Slavic, or Old Slavic, was",
+    "Q309": "History is the study of the past.",  # where the word comes from
+    "Q12184": "A pandemic is an epidemic of disease",
+    "Q209928": "A madhhab (pl. maḏāhib) is a school of thought",
+    "Q933348": "In academia, a Festschrift is a book honoring",  # "See also: …examples.In academia"
+}
+"""Id → how the cleaned extract begins, of Wikipedia's extracts in the shared data."""
+EMPTY = ("Q595452", "Q811582", "Q550024", "Q4184")
+"""A template, "may refer to:", a bracket that was cut off, "See also:"."""
+INSIDE = {
+    "Q6388": "as a survival response. Swimming is",  # no blank between two paragraphs
+    "Q50337": 'two urban prefectures (Osaka and Kyoto), one "circuit" or "territory" (Hokkaido)',
+    "Q8274": "The term manga is used in Japan",
+}
+ENDS = {
+    "Q33577": "Indo-Aryan languages.",
+    "Q9168": "since the Soviet era).",
+    "Q131401": "multi-ethnic trans-national empires.",
+}
+"""Extracts that were cut off in a sentence."""
+
+
+@pytest.fixture(scope="module")
+def extracts(shared_data: Path) -> dict[str, str]:
+    ids = {*REAL, *EMPTY, *INSIDE, *ENDS}
+    rows = (orjson.loads(line.raw) for line in lines(shared_data / "kb" / "entities.jsonl.gz"))
+    return {row["qid"]: row["extract"] for row in rows if row["qid"] in ids}
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("id", REAL)
+def test_messy_beginnings_of_real_extracts(extracts: dict[str, str], id: str) -> None:
+    found = clean(extracts[id])
+    assert found.startswith(REAL[id]) and not extracts[id].startswith(found)
+    assert clean(found) == found
+
+
+@pytest.mark.data
+def test_what_is_no_prose_and_what_was_cut_in_real_extracts(extracts: dict[str, str]) -> None:
+    assert {id: clean(extracts[id]) for id in EMPTY} == dict.fromkeys(EMPTY, "")
+    for id, phrase in INSIDE.items():
+        assert phrase in clean(extracts[id]) and phrase not in extracts[id]
+    for id, end in ENDS.items():
+        assert clean(extracts[id]).endswith(end) and not extracts[id].endswith(end)
+
+
+@pytest.mark.data
 def test_real_extracts_keep_their_prose(shared_data: Path) -> None:
     """Real first sentences, brackets and all: those that are lost are fragments such as "Dr."."""
     lost = kept = 0
     file = lines(shared_data / "kb" / "entities.jsonl.gz")
     for raw in filter(None, (orjson.loads(line.raw).get("extract") for line in islice(file, 6_000))):
         found = clean(raw)
-        assert not any(sign in found for sign in ("{{", "[[", "(;", "( ", " ,", "listen)")), (raw, found)
+        assert not any(sign in found for sign in ("{{", "[[", "(;", "( ", "()", " ,", "listen)", "ˈ", ":)")), (
+            raw,
+            found,
+        )
         kept += bool(found)
         lost += not found and len(raw.split()) > 6
     assert kept > 1_000 and lost <= 6
