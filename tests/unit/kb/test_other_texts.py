@@ -104,6 +104,18 @@ def test_texts_outlive_a_rebuild_and_a_half_made_table(kb: KnowledgeBase) -> Non
     assert kb.reading("static").view().texts == ["Ann is great.", "", ""]
 
 
+def test_a_text_out_of_use_keeps_what_it_said_and_comes_back_as_it_was(kb: KnowledgeBase) -> None:
+    for about in ({"source": "s"}, {"source": "s", "outcome": "told", "turns": 2}):
+        own = Described("E1", "Ann is great.", "now", "m", about)
+        gone = own.dropped([{"kind": "birth year"}])
+        assert (gone.text, gone.said, own.said) == ("", "Ann is great.", "")
+        assert (gone.about["outcome"], gone.about["contradictions"]) == ("contradicts", [{"kind": "birth year"}])
+        Texts(kb.path, "static").put([gone])
+        (back,) = (row.restored() for row in Texts(kb.path, "static").rows())
+        assert back == own
+    assert Described("E1", "", "now", about={"outcome": "unknown", "said": "x"}).said == ""
+
+
 def test_unknown_kinds_are_refused(kb: KnowledgeBase) -> None:
     with pytest.raises(NotFound, match="dynamic"):
         Texts(kb.path, "dynamik")
