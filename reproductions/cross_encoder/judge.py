@@ -50,15 +50,17 @@ def judged(
     lists_ = table([reading.columns(saved.parts) for reading in reader(cases)])
     sharp = 1 / linker.method.confidence.temperature
     rows = {"retrieval": _shares(gold == 0, hard)}
-    parts = [column for column in lists_.names if column not in ("score", "own", "reading")]
-    network = [column for column in ("own", "reading") if column in lists_.names]
+    parts = [f"part {part}" for part in saved.parts]
+    network = ["own", "reading"] if reader.net.reads else ["own"]
     tried = {"own": ["score", "own"], network[-1]: ["score", *network], "parts": ["score", *network, *parts]}
     for row, columns in tried.items():
         after = gold == 0
-        after[asked] = held_out(lists_.only(columns), gold[asked], groups[asked], start_of(columns, sharp))
+        if cases:
+            after[asked] = held_out(lists_.only(columns), gold[asked], groups[asked], start_of(columns, sharp))
         rows[row] = _shares(after, hard)
     used, weights = gold == 0, np.array([saved.blend.weights.get(column, 0.0) for column in lists_.names])
-    used[asked] = hits(lists_, gold[asked], weights)
+    if cases:
+        used[asked] = hits(lists_, gold[asked], weights)
     rows["used"] = _shares(used, hard)
     return {
         "n": len(valid),
@@ -70,7 +72,7 @@ def judged(
         "blend": saved.blend.weights,
         "metrics": {key: value for key, value in saved.metrics.items() if key != "history"},
         "arithmetic": _arithmetic(linker, folder, cases, gold[asked], (gold == 0) & ~asked, hard, asked)
-        if reader.net.reads
+        if reader.net.reads and cases
         else {},
     }
 

@@ -31,6 +31,8 @@ def order(text: str, variant: str) -> str:
         ("[m33] because it sings", "4123"),
         ("b12 or perhaps z90", "2134"),  # the first of several
         ('{"id": "k47"}', "1234"),
+        ('{"id": ["b12"]}', "2134"),  # a list of one
+        ('{"id": ["b12", "z90"]}', "1234"),  # of several
         ('{"id": "k48"}', "1234"),  # not offered
         ("Q3", "1234"),  # an entity id is no local id
         ("the third one", "1234"),

@@ -6,9 +6,11 @@ import _thread
 import importlib.util
 import json
 import re
+import socket
 import sys
 import time
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -149,6 +151,63 @@ def test_an_order_without_an_answer_agrees_with_nobody(demo: Demo, mentions: Pat
         assert len(server.calls) == 3 * found["rerank"]["counts"]["asked"] > 10
     agreement = found["rerank"]["counts"]["agreement"]
     assert agreement["mean"] == pytest.approx(1 / 3) and agreement["unanimous"] == 0
+
+
+@dataclass
+class Twice:
+    """Answers both questions about every third mention alike, and leaves those about the others unanswered."""
+
+    seen: dict[str, int] = field(default_factory=dict)
+
+    def __call__(self, call: Call) -> None:
+        place = self.seen.setdefault(call.text.partition("MENTION")[2], len(self.seen))
+        names = dict(re.findall(r"^\[(\w+)\] (.*)", call.text, re.MULTILINE))
+        call.say(json.dumps({"id": min(names, key=lambda id: names[id])}) if place % 3 == 0 else "no idea")
+
+
+def test_a_mention_without_any_answer_agrees_with_nobody(make_kb: Any, tmp_path: Path) -> None:
+    """It lowers the mean as any other order without an answer does, whether all of its orders or some have none."""
+    kb = make_kb(*(Entity(f"Q{n}", f"Georgia {n}") for n in range(1, 4)))
+    file = tmp_path / "m.jsonl"
+    rows = [{"id": str(n), "sentence": f"Georgia sings {n}", "mention": "Georgia"} for n in range(6)]
+    file.write_bytes(b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows))
+    with serving(Twice()) as server:
+        more = settings(server.url, tmp_path / "c.sqlite", "rerank.permutations=2", "rerank.k=3")
+        found = evaluated(kb.path, file, "--rerank", "kar", *more)["rerank"]
+    assert found["counts"]["answered"] == 2 and found["counts"]["failures"] == {"no_choice": 4}
+    assert found["counts"]["agreement"] == {"mentions": 6, "mean": pytest.approx(2 / 6), "unanimous": 2 / 6}
+
+
+def nowhere() -> str:
+    """Return an address at which nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "link"])
+@pytest.mark.parametrize(("reranker", "setting"), [("kar:select_one", "k=5"), ("kgmel:id_only", "filter=false")])
+def test_a_server_that_is_not_there_is_named(
+    verb: str,
+    reranker: str,
+    setting: str,
+    demo: Demo,
+    mentions: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """However few mentions there are. Nothing else is lost by it, so the status stays 0."""
+    url, more, few = nowhere(), f"rerank.{setting}", tmp_path / "few.jsonl"
+    few.write_bytes(b"".join(mentions.read_bytes().splitlines(keepends=True)[:2]))
+    command = (verb, demo.linker.kb.path, few, "--model", "names", "--rerank", reranker)
+    status, _, err = run(*command, *settings(url, tmp_path / "c.sqlite", more))
+    told = [record.getMessage() for record in caplog.records if url in record.getMessage()]
+    assert status == 0 and "0 answered" in err and "2 connection" in err
+    assert len(told) == 1 and f"{reranker}: no server answers" in told[0] and "rerank.llm.url=URL" in told[0]
+    caplog.clear()
+    with serving(lambda call: call.refuse(400, "too long")) as server:
+        status, _, err = run(*command, *settings(server.url, tmp_path / "c.sqlite", more))
+    assert status == 0 and "2 refused" in err and not caplog.records, "a server that refuses is there"
 
 
 def nonsense(call: Call) -> None:

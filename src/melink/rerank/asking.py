@@ -10,7 +10,7 @@ from typing import Any, Final
 from pydantic import Field
 
 from melink.methods.base import Context
-from melink.rerank.answer import Answer
+from melink.rerank.answer import NOT_ASKED, Answer
 from melink.rerank.base import NO_CHOICE, Scope
 from melink.rerank.llm import LanguageModel, LLMSettings, Request
 
@@ -55,7 +55,7 @@ class Asker:
     """Asks a language model, counts, and asks no more when the server is gone.
 
     It is when a whole batch was stopped without one answer, or when as many requests in a row as ``give_up_after`` says
-    had none, in however many batches.
+    had none, in however many batches. A batch that no server answered, of any size, is told of once, with the address.
 
     Args:
         model: The language model.
@@ -66,6 +66,7 @@ class Asker:
         self._model, self._label = model, label
         self._spent: Counter[str] = Counter()
         self._seconds = 0.0
+        self._told = False
         self.gave_up = False
 
     def ask(self, requests: Sequence[Request]) -> list[Answer]:
@@ -78,12 +79,27 @@ class Asker:
             self._spent["tokens_out"] += answer.tokens_out
             self._seconds += answer.seconds
         failures = [answer for answer in answers if not answer.ok]
+        self._tell_unreached([answer for answer in answers if not answer.cached])
         stopped = self._model.gone or any(answer.failure == "stopped" for answer in failures)
         if failures and len(failures) == len(answers) and stopped:
             self.gave_up = True
             told = failures[0]
             _log.warning("%s: no answer at all (%s: %s): not asking any more", self._label, told.failure, told.detail)
         return answers
+
+    def _tell_unreached(self, answers: Sequence[Answer]) -> None:
+        """Name the address and the remedy, once, when all that was sent met no server."""
+        lost = [answer for answer in answers if answer.failure not in NOT_ASKED]
+        if self._told or not lost or any(answer.failure != "connection" for answer in lost):
+            return
+        self._told = True
+        _log.warning(
+            "%s: no server answers at %s (%s): the order of the retrieval stays. Start the server, or name another one "
+            "with --set rerank.llm.url=URL; the same command asks again",
+            self._label,
+            self._model.settings.url,
+            lost[0].detail,
+        )
 
     def unchosen(self, answer: Answer) -> str:
         """Return the failure of an answer that names nobody, and count it."""

@@ -92,10 +92,13 @@ class Choices:
     def one(self, text: str, field: str = "id") -> str | None:
         """Return the entity that an answer names: the first offered id that stands in it as a whole token, or None.
 
-        A JSON object that has ``field`` counts by that field alone.
+        A JSON object that has ``field`` counts by that field alone, or by its list ``ids``; a list names an entity only
+        when it is a list of one: which of several is meant, nobody knows.
         """
-        found = read_object(text)
-        said = found[field] if found is not None and field in found else text
+        found = read_object(text) or {}
+        said = found.get(field, found["ids"] if isinstance(found.get("ids"), list) else text)
+        if isinstance(said, list):
+            said = said[0] if len(said) == 1 else None
         named = self._named(said) if isinstance(said, str) else []
         return self.ids[named[0]] if named else None
 

@@ -121,7 +121,7 @@ class KAR:
         When a whole batch was stopped without one answer, later batches are not asked: the server is gone.
         """
         if self._asker.gave_up:
-            return [Look(failure="stopped")] * len(cases)
+            return [self._unanswered("stopped")] * len(cases)
         prompts = [self._prompts(case) for case in cases]
         rest = iter(self._asker.ask([prompt.request for own in prompts for prompt in own]))
         return [self._read(len(case.candidates), own, rest) for case, own in zip(cases, prompts, strict=True)]
@@ -176,10 +176,14 @@ class KAR:
             else:
                 failures.append(self._asker.unchosen(answer))
         if not said:
-            return Look(failure=failures[0], answer=" / ".join(texts))
+            return self._unanswered(failures[0], " / ".join(texts))
         named, share = majority(said, count)
         alike = share * len(said) / len(prompts)  # an order without an answer agrees with nobody
         return Look(named, answer=" / ".join(texts), agreement=alike if len(prompts) > 1 else None)
+
+    def _unanswered(self, failure: str, answer: str = "") -> Look:
+        """Return the look of a case none of whose orders was answered: where there are several, no two agree."""
+        return Look(failure=failure, answer=answer, agreement=0.0 if self._settings.permutations > 1 else None)
 
 
 def read(choices: Choices, text: str, variant: Literal["select_one", "rank_topk"]) -> list[str]:

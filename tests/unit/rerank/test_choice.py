@@ -32,7 +32,16 @@ CHOICES = Choices({"k47": "Q1", "b12": "Q2", "z90": "Q3"})
         ('{"why": "b12 is older", "id": "k47"}', "Q1"),
         ('{"why": "b12 is older", "id": "Q1"}', None),
         ('{"why": "b12 is older", "id": null}', None),
-        ('{"id": ["k47"]}', None),
+        ('{"id": ["b12"]}', "Q2"),  # one, in a list
+        ('{"ids": ["b12"]}', "Q2"),
+        ('{"id": ["b12", "z90"]}', None),  # several: nobody knows which
+        ('{"ids": ["b12", "z90"]}', None),
+        ('{"id": []}', None),
+        ('{"ids": []}', None),
+        ('{"id": ["Q1"]}', None),
+        ('{"id": [["k47"]]}', None),
+        ('{"ids": ["b12"], "id": "z90"}', "Q3"),
+        ('{"ids": "b12"}', "Q2"),
         ('{"answer": "z90"}', "Q3"),
         ('```json\n{"id": "z90"}\n```', "Q3"),
         ('{"id": "z90', "Q3"),

@@ -200,6 +200,19 @@ def test_without_a_server_the_order_stays(kb: KnowledgeBase) -> None:
     assert found.candidates == before.candidates and found.evidence["rerank"]["outcome"] == "offline"
 
 
+@pytest.mark.parametrize(("several", "agreement"), [(1, None), (2, 0.0)])
+def test_orders_without_any_answer_agree_with_nobody(kb: KnowledgeBase, several: int, agreement: float | None) -> None:
+    """Whether they were asked in vain, or not asked any more."""
+    settings = {"permutations": several, "llm": {"offline": True}}
+    made = KAR.build(Context(kb, FeatureStore(kb.features_dir)), settings)
+    (asked,) = look_again(made, [link()], kb)
+    made._asker.gave_up = True
+    (stopped,) = look_again(made, [link()], kb)
+    for found, outcome in ((asked, "offline"), (stopped, "stopped")):
+        assert found.evidence["rerank"]["outcome"] == outcome
+        assert found.evidence["rerank"].get("agreement") == agreement
+
+
 def test_the_picture_of_the_matrix() -> None:
     drawn = grid(["1", "> 1", "miss"], [[3, 1, 0], [2, 4, 0], [0, 0, 5]])
     assert drawn.count("<rect") == 9 and drawn.count('class="good"') == drawn.count('class="poor"') == 3
