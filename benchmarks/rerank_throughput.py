@@ -2,7 +2,8 @@
 
 One run over validation mentions. ``reading`` is their texts through the encoder; every other stage finds them, and the
 entities' features, in the store, and its mentions per second count what it needs before it. ``retrieval`` is all
-generators fused; ``fissfuse on 100`` scores its candidates as ``melink link`` does; ``fissfuse, shortlist of 100`` is
+generators fused; ``fissfuse on 100`` scores its candidates as ``melink link`` does, and so do ``biencoder on 100`` and
+``mimic on 100``, from the same encoders; ``fissfuse, shortlist of 100`` is
 its fusion half over the whole knowledge base, then its fission half, from kept terms. ``cross-encoder on 16`` looks at
 FissFuse's first 16 of every mention: by figures alone, and reading them with ``minilm`` in 32 and 16 bits.
 Floating-point operations are those of products of matrices, counted by torch (a multiplication and an addition are
@@ -46,6 +47,8 @@ READ = 16
 SEEN = ("reading", "retrieval")
 SETTINGS = {"tokens": 24, "names": True}
 """Of ``fissfuse`` where no run is given: those of its study."""
+OTHERS: dict[str, dict[str, Any]] = {"biencoder": {"tune": 0}, "mimic": SETTINGS}
+"""Settings of the methods that score the same candidates."""
 AT_ONCE = 64
 """Texts encoded at once."""
 
@@ -82,7 +85,7 @@ class Stage(NamedTuple):
     Attributes:
         work: What is timed.
         before: Stages whose time it needs as well.
-        parameters: Trained numbers, or None where there are none.
+        parameters: Of what it adds: those that are trained; for an encoder that reads, all. None where there are none.
     """
 
     work: Callable[[], Any]
@@ -120,7 +123,28 @@ def on_candidates(bench: Bench) -> Stage:
         for batch, found in zip(bench.batches(), bench.found, strict=True):
             bench.linker.board(batch, found)
 
-    return Stage(work, SEEN, trained(bench))
+    return Stage(work, SEEN, trained(bench.linker))
+
+
+def scored_by(method: str) -> Callable[[Bench], Stage]:
+    """Return a stage that scores those candidates by another method, untrained."""
+
+    def stage(bench: Bench) -> Stage:
+        kb = bench.linker.kb
+        encoders = {key: getattr(bench.linker.run, key) for key in ("text_encoder", "image_encoder", "encoder")}
+        run = Run(method=method, settings=OTHERS[method], generators=("names",), **encoders)
+        numbers = trained(assemble(run, kb), start=True)
+        other = assemble(run, kb)
+        other.method.warm(kb.view())
+        other.method.mentions(bench.mentions)
+
+        def work() -> None:
+            for batch, found in zip(bench.batches(), bench.found, strict=True):
+                other.board(batch, found)
+
+        return Stage(work, SEEN, numbers)
+
+    return stage
 
 
 def crossed(encoder: str | None, arithmetic: Arithmetic = "fp32") -> Callable[[Bench], Stage]:
@@ -144,7 +168,9 @@ def on_shortlist(bench: Bench) -> Stage:
     """Find 100 by FissFuse's own vectors in the whole knowledge base and score them; entities are kept as terms."""
     method, kb = bench.linker.method, bench.linker.kb
     rank(method, kb, bench.mentions[:1], 1, shortlist=K, sample=0)  # terms are made once, not timed
-    return Stage(lambda: rank(method, kb, bench.mentions, K, shortlist=K, sample=0), ("reading",), trained(bench))
+    return Stage(
+        lambda: rank(method, kb, bench.mentions, K, shortlist=K, sample=0), ("reading",), trained(bench.linker)
+    )
 
 
 def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
@@ -156,6 +182,8 @@ ON_CPU = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention
 STAGES: dict[str, Callable[[Bench], Stage]] = {
     "reading": reading,
     "retrieval": retrieval,
+    f"biencoder on {K}": scored_by("biencoder"),
+    f"mimic on {K}": scored_by("mimic"),
     f"fissfuse on {K}": on_candidates,
     f"fissfuse, shortlist of {K}": on_shortlist,
     f"cross-encoder on {READ}, figures": crossed(None),
@@ -165,9 +193,12 @@ STAGES: dict[str, Callable[[Bench], Stage]] = {
 """In the order in which they run; each sees what those before it left in the bench."""
 
 
-def trained(bench: Bench) -> int:
-    """Return how many numbers FissFuse trains."""
-    module: Any = bench.linker.method.module  # type: ignore[attr-defined]
+def trained(linker: Linker, start: bool = False) -> int:
+    """Return how many numbers a method trains."""
+    method: Any = linker.method
+    if start:
+        method.start_training()
+    module: Any = method.module
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 

@@ -234,11 +234,12 @@ def test_the_benchmark_of_both(demo: Demo, demo_mentions: Path, tmp_path: Path) 
     found = only(tmp_path / "found.json")
     assert printed == found and (found["mentions"], found["entities"]) == (5, len(demo.linker.kb))
     stages = found["stages"]
-    assert len(stages) == 7 and all(stage["mentions_per_second"] > 0 for stage in stages.values())
+    assert len(stages) == 9 and all(stage["mentions_per_second"] > 0 for stage in stages.values())
     work = {name: stage["mflop_per_mention"] for name, stage in stages.items()}
     assert work["retrieval"] == 0 < work["fissfuse, shortlist of 100"] < work["fissfuse on 100"]
     assert work["cross-encoder on 16, figures"] < work["fissfuse on 100"] < work["cross-encoder on 16"]
     assert work["cross-encoder on 16"] == work["cross-encoder on 16, bf16"]
     sizes = {name: stage["parameters"] for name, stage in stages.items()}
     assert sizes["retrieval"] is None and sizes["reading"] > 2e7 < sizes["cross-encoder on 16"]
+    assert min(sizes["biencoder on 100"], sizes["mimic on 100"]) > 1e5 and work["mimic on 100"] > 0
     assert sizes["fissfuse on 100"] == sizes["fissfuse, shortlist of 100"] > sizes["cross-encoder on 16, figures"]
