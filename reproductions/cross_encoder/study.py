@@ -60,9 +60,11 @@ def main() -> None:
 def _retriever(data: Path, output: Path, kb: Path, name: str) -> Path:
     """Return a trained biencoder, made as the recorded reproductions make it."""
     from melink.cli.main import app
+    from melink.runs import read_run
 
     folder = output / "runs" / name
-    if not (folder / "config.json").is_file():
+    there = (folder / "config.json").is_file()
+    if not there or "seconds of fitting" not in (read_run(folder).metrics or {}):  # trained, but stopped before its fit
         files = [word for split in ("train", "valid") for word in (f"--{split}", str(data / name / f"{split}.jsonl"))]
         epochs = "2" if name == "wikimel" else "1"
         settings = ["--set", "image_encoder=null", "--set", f"train.epochs={epochs}"]
