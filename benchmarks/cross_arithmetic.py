@@ -2,11 +2,12 @@
 
     python benchmarks/cross_arithmetic.py KB --run RUN --reranker CROSS --mentions valid.jsonl --json arithmetic.json
 
-Each way reads the same candidates, the retriever's first 16 of mentions that it is not sure of. ``fp32`` and ``bf16``
-are melink's own; ``int8`` is PyTorch's dynamic quantisation of linear layers, one scale for each row of weights;
-``onnx`` is ONNX Runtime in 32 bits and ``onnx int8`` its dynamic quantisation, for which ``pip install onnx`` as well.
-``readings`` is the correlation with fp32 of what a candidate's reading differs from the mean of its list by; ``first``
-how many lists keep their first candidate. Speed is of the reading alone, tokenised before.
+Each way reads the same candidates, the retriever's first 16 of the whole knowledge base, of mentions that it is not
+sure of. ``fp32`` and ``bf16`` are melink's own; ``int8`` is PyTorch's dynamic quantisation of linear layers, one scale
+for each row of weights; ``onnx`` is ONNX Runtime in 32 bits and ``onnx int8`` its dynamic quantisation, for which
+``pip install onnx`` as well. ``readings`` is the correlation with fp32 of what a candidate's reading differs from the
+mean of its list by; ``first`` how many lists keep their first candidate. Speed is of the reading alone, tokenised
+before.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ def ways(model: Any, folder: Path) -> dict[str, Callable[[], Any]]:
 
 def cases_of(linker: Any, looks: CrossEncoder, samples: Sequence[Any], most: int, folder: Path) -> Iterator[Any]:
     """Yield case and place of gold, −1 where it is not listed, of mentions that would be looked at."""
-    for sample, link in zip(samples, retrieved(linker, samples, READ, False, folder), strict=True):
+    for sample, link in zip(samples, retrieved(linker, samples, READ, True, folder), strict=True):
         if looks.scope.passed_over(link) is not None or most == 0:
             continue
         most -= 1
@@ -161,6 +162,7 @@ def main() -> None:
     parser.add_argument("--reranker", type=Path, required=True, help="folder of a trained cross-encoder that reads")
     parser.add_argument("--mentions", type=Path, required=True, help="labelled mentions")
     parser.add_argument("--most", type=int, default=200, help="mentions read")
+    parser.add_argument("--lists", type=Path, help="folder of retrieved lists, as the study keeps them")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     about = machine() | {"threads": torch.get_num_threads()}
@@ -170,7 +172,8 @@ def main() -> None:
     if not looks._reader.net.reads:
         raise SystemExit(f"{asked.reranker} reads nothing: train it with an encoder")
     with tempfile.TemporaryDirectory() as folder:
-        found = list(cases_of(linker, looks, list(read_mentions(asked.mentions)), asked.most, Path(folder)))
+        lists = asked.lists or Path(folder)
+        found = list(cases_of(linker, looks, list(read_mentions(asked.mentions)), asked.most, lists))
         gold = np.array([place for _, place in found])
         result = measure(looks, [case for case, _ in found], gold, Path(folder))
     answer = {"machine": about, "mentions": len(found), "candidates": READ, "arithmetic": result}

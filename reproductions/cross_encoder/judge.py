@@ -1,7 +1,8 @@
 """Hits@1 of a retriever's lists before and after a trained cross-encoder, its last word fitted on other sentences.
 
 The last word of a cross-encoder is fitted on validation mentions. So each fifth of them is judged by weights that were
-fitted on the other four, sentences whole; ``used`` alone is what the folder does, fitted on the very mentions.
+fitted on the other four, sentences whole; ``used`` alone is what the folder does, fitted on the very mentions. ``ece``
+and ``brier`` are of the probability of the answer.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def judged(
         ambiguous: Ids of the slice.
         full: Lists are the first of the whole knowledge base, not of the linker's candidates.
     """
-    from melink.rerank.cross_blend import held_out, hits, start_of, table
+    from melink.rerank.cross_blend import cross_fitted, first, softmax, start_of, table
     from melink.rerank.cross_encoder import CrossEncoder, Reader, read_saved
     from melink.train.answers import numbered, sentence
     from melink.train.cross_lists import retrieved
@@ -49,19 +50,25 @@ def judged(
     reader: Reader = made._reader
     lists_ = table([reading.columns(saved.parts) for reading in reader(cases)])
     sharp = 1 / linker.method.confidence.temperature
-    rows = {"retrieval": _shares(gold == 0, hard)}
+    odds = [[candidate.probability or 0.0 for candidate in link.candidates] for link in links]
+    sure, known = np.array([sum(own[:1]) for own in odds], dtype=np.float64), np.array([sum(own) for own in odds])
+    rows = {"retrieval": {**_shares(gold == 0, hard), **_calibrated(sure, gold == 0)}}
     parts = [f"part {part}" for part in saved.parts]
     network = ["own", "reading"] if reader.net.reads else ["own"]
-    tried = {"own": ["score", "own"], network[-1]: ["score", *network], "parts": ["score", *network, *parts]}
-    for row, columns in tried.items():
-        after = gold == 0
+    tried: dict[str, list[str]] = {
+        "own": ["score", "own"],
+        network[-1]: ["score", *network],
+        "parts": ["score", *network, *parts],
+    }
+    for row, columns in {**tried, "used": []}.items():
+        after, certain = gold == 0, sure.copy()
         if cases:
-            after[asked] = held_out(lists_.only(columns), gold[asked], groups[asked], start_of(columns, sharp))
-        rows[row] = _shares(after, hard)
-    used, weights = gold == 0, np.array([saved.blend.weights.get(column, 0.0) for column in lists_.names])
-    if cases:
-        used[asked] = hits(lists_, gold[asked], weights)
-    rows["used"] = _shares(used, hard)
+            some = lists_.only(columns)
+            fitted = cross_fitted(some, gold[asked], groups[asked], start_of(columns, sharp)) if columns else None
+            logits = saved.blend.logits(lists_) if fitted is None else fitted
+            after[asked] = first(logits) == gold[asked]
+            certain[asked] = softmax(logits).max(axis=1) * known[asked]
+        rows[row] = {**_shares(after, hard), **_calibrated(certain, after)}
     return {
         "n": len(valid),
         "n ambiguous": int(hard.sum()),
@@ -107,6 +114,12 @@ def _arithmetic(
         after[asked] = [look.named[0] == its for look, its in zip(made.look(cases), gold, strict=True)]
         found[arithmetic] = {"mentions read per second": rate, **_shares(after, hard)}
     return found
+
+
+def _calibrated(certain: np.ndarray, right: np.ndarray) -> dict[str, float | None]:
+    from melink.evaluate.calibration import brier, ece
+
+    return {"ece": ece(certain, right), "brier": brier(certain, right)}
 
 
 def _case(kb: Any, link: Any) -> Any:

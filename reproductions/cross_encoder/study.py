@@ -28,6 +28,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 from studies import finished, knowledge, mean_sd, spread
 
 SETS: Final = ("wikimel", "richpediamel")
+PARTS: Final = ("all", "ambiguous", "ece", "brier")
 ROWS: Final = {
     "own": "+ figures",
     "reading": "+ figures + reading",
@@ -118,17 +119,17 @@ def write_table(output: Path) -> None:
             f"**{name}** validation: {first['n']:,} mentions, {first['n ambiguous']} ambiguous, {first['read']} read"
             f" (of the others {first['wrong among the others']} are wrong)",
             "",
-            "| | Hits@1 | ambiguous Hits@1 | seeds |",
-            "|---|---|---|---|",
+            "| | Hits@1 | ambiguous Hits@1 | ECE | Brier | seeds |",
+            "|---|---|---|---|---|---|",
         ]
         for row, label in {"retrieval": "retriever alone", **ROWS}.items():
             if row not in first["rows"]:
                 continue
-            figures = {part: spread([cell["rows"][row][part] for cell in own]) for part in ("all", "ambiguous")}
+            parts = [part for part in PARTS if part in first["rows"][row]]
+            figures = {part: spread([cell["rows"][row][part] for cell in own]) for part in parts}
             rows.append({"set": name, "row": label, "seeds": len(own), **figures})
-            lines.append(
-                f"| {label} | {mean_sd(figures['all'], 2)} | {mean_sd(figures['ambiguous'], 2)} | {len(own)} |"
-            )
+            shown = [mean_sd(figures[part], 2) if part in figures else "–" for part in PARTS]
+            lines.append(f"| {label} | {' | '.join(shown)} | {len(own)} |")
         if first["arithmetic"]:
             lines += ["", "| arithmetic | mentions read per second | Hits@1 | ambiguous |", "|---|---|---|---|"]
         for arithmetic in first["arithmetic"]:

@@ -202,12 +202,26 @@ def test_what_is_judged_is_what_is_used(
     hard = {sample.mention.id for sample in valid[::2]}
     cell = study.judged(linker, valid, tmp_path / "cross", tmp_path / "lists", hard, full=False)
     assert set(cell["rows"]) == {"retrieval", "own", "reading", "parts", "used"} and cell["n"] == cell["read"] == 31
-    command = ["evaluate", str(demo.linker.kb.path), str(lessons / "valid.jsonl"), "--model", "names", "--json", "-"]
-    command += ["--generator", "names,fuzzy", "--candidates", "100", "--rerank", f"cross-encoder:{tmp_path / 'cross'}"]
+    known, lines = demo.linker.kb.view(), (lessons / "valid.jsonl").read_bytes().splitlines()
+    linkable = [line for line, s in zip(lines, valid, strict=True) if known.row(s.gold or "") is not None]
+    (tmp_path / "linkable.jsonl").write_bytes(b"\n".join(linkable))
+    command = ["evaluate", str(demo.linker.kb.path), str(tmp_path / "linkable.jsonl"), "--model", "names"]
+    command += [
+        "--json",
+        "-",
+        "--generator",
+        "names,fuzzy",
+        "--candidates",
+        "100",
+        "--rerank",
+        f"cross-encoder:{tmp_path / 'cross'}",
+    ]
     done = CliRunner().invoke(app, command, catch_exceptions=False)
     printed = orjson.loads(done.stdout)
     used, exact = cell["rows"]["used"], cell["arithmetic"]["fp32"]
     assert exact["all"] == pytest.approx(printed["overall"]["hits@1"]) and exact["mentions read per second"] > 0
+    sure = printed["overall"]["calibration"]
+    assert (used["ece"], used["brier"]) == pytest.approx((sure["ece"], sure["brier"]), abs=1e-4)
     assert used["all"] == pytest.approx(exact["all"]) and used["ambiguous"] == pytest.approx(exact["ambiguous"])
     for seed in (0, 1):
         (tmp_path / "cells").mkdir(exist_ok=True)

@@ -1,7 +1,7 @@
 """Letting a reranker look again at links: who is asked, the new order, and what is said about it.
 
-Scores, probabilities and NIL stay those of the retrieval: a language model's choice is no score. The answer's
-probability becomes the one that the retrieval gave to the candidate that is first now.
+Scores and NIL stay those of the retrieval: a language model's choice is no score. So do probabilities, unless the
+reranker has its own; the answer's is that of the candidate that is first now.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ def look_again(reranker: Reranker, links: Sequence[Link], kb: KnowledgeBase) -> 
 
     ``evidence["rerank"]`` says of each link ``by`` whom, the ``outcome`` (``answered``; ``alone`` or ``sure`` when
     nobody was asked; else the failure), and whether the first candidate ``changed``. A candidate that moved up says
-    ``reranked_by`` and ``retrieved_at``, its place before.
+    ``reranked_by`` and ``retrieved_at``, its place before; one that got another probability says
+    ``retrieved_probability``, the one before.
 
     Args:
         reranker: Who is asked, once for all links.
@@ -127,6 +128,7 @@ def _passed(link: Link, reason: str, label: str) -> Link:
 def _again(link: Link, look: Look, scope: Scope, label: str) -> Link:
     shown, rest = link.candidates[: scope.k], link.candidates[scope.k :]
     order = look.order(len(shown))
+    shown = _judged(shown, look.probabilities)
     moved = tuple(
         _moved(shown[place], now, place, label, look.evidence.get(place, {})) for now, place in enumerate(order)
     )
@@ -137,8 +139,18 @@ def _again(link: Link, look: Look, scope: Scope, label: str) -> Link:
     if look.answer:
         found["answer"] = look.answer
     first = moved[0].probability
-    sure = link.probability if link.nil or order[0] == 0 or first is None else first
+    sure = link.probability if link.nil or first is None or (order[0] == 0 and not look.probabilities) else first
     return replace(link, candidates=(*moved, *rest), probability=sure, evidence={**link.evidence, KEY: found})
+
+
+def _judged(shown: tuple[Scored, ...], probabilities: Sequence[float]) -> tuple[Scored, ...]:
+    """Return candidates with the reranker's own probabilities, if it has any."""
+    if not probabilities:
+        return shown
+    return tuple(
+        replace(each, probability=sure, evidence={**each.evidence, "retrieved_probability": each.probability})
+        for each, sure in zip(shown, probabilities, strict=True)
+    )
 
 
 def _moved(scored: Scored, now: int, before: int, label: str, evidence: Any) -> Scored:

@@ -76,6 +76,8 @@ class Look:
         answer: What was answered, for a person; untrusted.
         agreement: Share of the orders asked whose answers name the same first one; None when it was asked once.
         evidence: Place in ``Case.candidates`` → further reasons for a person.
+        probabilities: Of each of ``Case.candidates``, in their order, adding up to what the retrieval gave to them all;
+            empty where the reranker has none of its own.
     """
 
     named: tuple[int, ...] = ()
@@ -83,6 +85,7 @@ class Look:
     answer: str = ""
     agreement: float | None = None
     evidence: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    probabilities: tuple[float, ...] = ()
 
     def order(self, count: int) -> list[int]:
         """Return all places: those that are named, then the others as they were.
@@ -91,8 +94,11 @@ class Look:
             count: How many candidates the case has.
 
         Raises:
-            ValueError: A place is named twice, or is no place: the reranker is wrong, not its input.
+            ValueError: A place is named twice, or is no place, or there are more or fewer probabilities than
+                candidates: the reranker is wrong, not its input.
         """
+        if self.probabilities and len(self.probabilities) != count:
+            raise ValueError(f"{len(self.probabilities)} probabilities of {count} candidates")
         if len(set(self.named)) < len(self.named) or not set(self.named) <= set(range(count)):
             raise ValueError(f"named {self.named} of {count} candidates")
         return [*self.named, *(place for place in range(count) if place not in self.named)]

@@ -133,13 +133,29 @@ def held_out(
     lists: Table, gold: Int64[np.ndarray, " m"], groups: Int64[np.ndarray, " m"], start: Float64[np.ndarray, " c"]
 ) -> Bool[np.ndarray, " m"]:
     """Return which lists have gold first when each fold is scored by weights fitted on the others; groups whole."""
-    fold_of, found = groups % FOLDS, np.zeros(len(gold), dtype=bool)
+    found: np.ndarray = first(cross_fitted(lists, gold, groups, start)) == gold
+    return found
+
+
+def cross_fitted(
+    lists: Table, gold: Int64[np.ndarray, " m"], groups: Int64[np.ndarray, " m"], start: Float64[np.ndarray, " c"]
+) -> Float64[np.ndarray, "m k"]:
+    """Return the scores of every fold by weights fitted on the others; groups whole, −∞ where nobody is."""
+    fold_of, found = groups % FOLDS, np.full(lists.there.shape, -np.inf)
     wanted = one_hot(gold, lists.there.shape[1])
     for fold in range(FOLDS):
         inside = fold_of == fold
         if inside.any():
             weights = fit(lists.take(~inside), wanted[~inside], start)
-            found[inside] = hits(lists.take(inside), gold[inside], weights)
+            blend = Blend(weights=dict(zip(lists.names, weights.tolist(), strict=True)))
+            found[inside] = blend.logits(lists.take(inside))
+    return found
+
+
+def softmax(logits: Float64[np.ndarray, "*m k"]) -> Float64[np.ndarray, "*m k"]:
+    """Return the share of each candidate of a list, 0 where the score is −∞."""
+    odds = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    found: np.ndarray = odds / odds.sum(axis=-1, keepdims=True)
     return found
 
 

@@ -32,7 +32,7 @@ from melink.kb.store import KnowledgeBase
 from melink.methods.base import Context
 from melink.methods.tensors import read_tensors
 from melink.rerank.base import Case, Look, Scope
-from melink.rerank.cross_blend import Blend, table
+from melink.rerank.cross_blend import Blend, softmax, table
 from melink.rerank.cross_features import OWN, CrossFeatures, filled
 from melink.rerank.cross_model import Arithmetic, CrossNet, CrossSettings, Pair
 from melink.rerank.cross_text import read_entity, read_mention, words_around
@@ -247,15 +247,12 @@ class CrossEncoder:
     def _look(self, case: Case, reading: Reading) -> Look:
         logits = self.saved.blend.logits(table([reading.columns(self.saved.parts)]))[0]
         order = sorted(range(len(logits)), key=lambda place: (-logits[place], place))
-        sure = _shares(case, logits)
         evidence: dict[int, dict[str, Any]] = {}
         for place in order:
             evidence[place] = {"figures": float(reading.own[place])}
             if reading.reading is not None:
                 evidence[place]["reading"] = float(reading.reading[place])
-            if sure is not None:
-                evidence[place]["reranker_probability"] = round(float(sure[place]), 6)
-        return Look(tuple(order), evidence=evidence)
+        return Look(tuple(order), evidence=evidence, probabilities=_shares(case, logits))
 
 
 def _device(name: str | None) -> str:
@@ -274,14 +271,13 @@ def _device(name: str | None) -> str:
     return name
 
 
-def _shares(case: Case, logits: Float64[np.ndarray, " k"]) -> Float64[np.ndarray, " k"] | None:
-    """Return probabilities that add up to what the retrieval gave to all of them; None where it gave none."""
+def _shares(case: Case, logits: Float64[np.ndarray, " k"]) -> tuple[float, ...]:
+    """Return probabilities that add up to what the retrieval gave to all of them; none where it gave none."""
     known = [candidate.probability for candidate in case.candidates if candidate.probability is not None]
     if len(known) < len(logits):
-        return None
-    odds = np.exp(logits - logits.max())
-    found: np.ndarray = odds / odds.sum() * min(sum(known), 1.0)
-    return found
+        return ()
+    shares = softmax(logits) * min(sum(known), 1.0)
+    return tuple(round(share, 6) for share in shares.tolist())
 
 
 def read_saved(folder: str | Path) -> Saved:

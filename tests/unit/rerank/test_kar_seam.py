@@ -80,6 +80,20 @@ def test_the_chosen_one_moves_and_says_so(kb: KnowledgeBase) -> None:
     assert [each.id for each in cut(found, 2).candidates] == ["Q3", "Q1"] and len(cut(found, 0).candidates) == 1
 
 
+def test_probabilities_of_its_own_are_those_of_the_answer(kb: KnowledgeBase) -> None:
+    says = Says([Look((2, 0), probabilities=(0.3, 0.05, 0.6, 0.05)), Look((0,), probabilities=(0.9, 0.05, 0.03, 0.02))])
+    moved, stayed = look_again(says, [link(), link()], kb)
+    assert [(each.id, each.probability) for each in moved.candidates] == [
+        ("Q3", 0.6), ("Q1", 0.3), ("Q2", 0.05), ("Q4", 0.05),
+    ]  # fmt: skip
+    assert [each.evidence["retrieved_probability"] for each in moved.candidates] == [0.15, 0.6, 0.2, 0.05]
+    assert (moved.probability, stayed.probability) == (0.6, 0.9) and stayed.id == "Q1"
+    (nil,) = look_again(Says([Look((2,), probabilities=(0.3, 0.05, 0.6, 0.05))]), [link(nil=True)], kb)
+    assert (nil.id, nil.probability, nil.candidates[0].probability) == ("NIL", 0.3, 0.6)
+    with pytest.raises(ValueError, match="3 probabilities of 4"):
+        look_again(Says([Look((2,), probabilities=(0.3, 0.1, 0.6))]), [link()], kb)
+
+
 def test_nil_stays_nil(kb: KnowledgeBase) -> None:
     (found,) = look_again(Says([Look((1,))]), [link(nil=True)], kb)
     assert (found.id, found.probability, found.candidates[0].id) == ("NIL", 0.3, "Q2")
