@@ -57,6 +57,7 @@ def _candidate(scored: Scored) -> dict[str, Any]:
         "id": scored.id,
         "label": scored.label,
         "score": scored.score,
+        "probability": scored.probability,
         "features": dict(scored.parts),
         "evidence": dict(scored.evidence),
         "sources": dict(scored.sources),

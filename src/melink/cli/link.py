@@ -308,13 +308,14 @@ def _print(linker: Linker, answer: Link) -> None:
 
     out = Console()
     parts = list(dict.fromkeys(part for c in answer.candidates for part in c.parts))
-    table = Table("id", "label", "score", *parts, "description", "why")
+    table = Table("id", "label", "prob.", "score", *parts, "description", "why")
     for c in answer.candidates:
         values = [f"{c.parts[part]:+.3f}" if part in c.parts else "–" for part in parts]
         why = "; ".join(c.evidence.get("matched_triples", [])) or c.evidence.get("matched_name", "")
         entity = linker.kb.get(c.id)
         words = (entity.description or entity.attributes)[:70]
-        table.add_row(escape(c.id), escape(c.label), f"{c.score:.3f}", *values, escape(words), escape(str(why)))
+        sure = "–" if c.probability is None else f"{c.probability:.3f}"
+        table.add_row(escape(c.id), escape(c.label), sure, f"{c.score:.3f}", *values, escape(words), escape(str(why)))
     out.print(table)
     verdict = "not in the knowledge base" if answer.nil else escape(answer.candidates[0].label)
     calibrated = "" if answer.evidence.get("calibrated") else " (not calibrated)"

@@ -19,7 +19,7 @@ def row(link: Link, labelled: Labelled | None = None) -> dict[str, object]:
 
 
 def test_a_row_by_hand() -> None:
-    first = Scored("Q230", "Georgia", 1.5, {"name": 1.0, "text": 0.5}, {"matched_name": "Georgia"}, {"names": 1})
+    first = Scored("Q230", "Georgia", 1.5, {"name": 1.0, "text": 0.5}, {"matched_name": "Georgia"}, {"names": 1}, 0.8)
     second = Scored("E2", "Georgia", 1.4, {"name": 1.0, "text": 0.1, "image": 0.3})
     link = Link(MENTION, (first, second), False, 0.8, {"calibrated": True})
     labelled = Labelled(MENTION, "Q230", {"topic": "sport", "model": "mine", "prediction": "theirs"})
@@ -43,6 +43,7 @@ def test_a_row_by_hand() -> None:
                 "id": "Q230",
                 "label": "Georgia",
                 "score": 1.5,
+                "probability": 0.8,
                 "features": {"name": 1.0, "text": 0.5},
                 "evidence": {"matched_name": "Georgia"},
                 "sources": {"names": 1},
@@ -51,6 +52,7 @@ def test_a_row_by_hand() -> None:
                 "id": "E2",
                 "label": "Georgia",
                 "score": 1.4,
+                "probability": None,
                 "features": {"name": 1.0, "text": 0.1, "image": 0.3},
                 "evidence": {},
                 "sources": {},
