@@ -37,7 +37,7 @@ READ = 16
 OPSET = 17
 
 
-class Exported:
+class Exported(torch.nn.Module):
     """An encoder in ONNX Runtime, called as the network calls a model.
 
     Args:
@@ -49,6 +49,7 @@ class Exported:
     def __init__(self, model: Any, folder: Path, bits8: bool) -> None:
         import onnxruntime
 
+        super().__init__()
         file = folder / "encoder.onnx"
         names = ["input_ids", "attention_mask", "token_type_ids"]
         example = tuple(torch.ones(2, 8, dtype=torch.long) for _ in names)
@@ -65,7 +66,7 @@ class Exported:
         options.intra_op_num_threads = torch.get_num_threads()
         self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
-    def __call__(self, **given: torch.Tensor) -> Any:
+    def forward(self, **given: torch.Tensor) -> Any:
         """Return what the model would: the last hidden states."""
         (hidden,) = self._session.run(["hidden"], {name: tensor.numpy() for name, tensor in given.items()})
         return SimpleNamespace(last_hidden_state=torch.from_numpy(hidden))

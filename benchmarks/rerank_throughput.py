@@ -3,9 +3,9 @@
 One run over validation mentions. ``reading`` is their texts through the encoder; every other stage finds them, and the
 entities' features, in the store, and its mentions per second count what it needs before it. ``retrieval`` is all
 generators fused; ``fissfuse on 100`` scores its candidates as ``melink link`` does, and so do ``biencoder on 100`` and
-``mimic on 100``, from the same encoders; ``fissfuse, shortlist of 100`` is
-its fusion half over the whole knowledge base, then its fission half, from kept terms. ``cross-encoder on 16`` looks at
-FissFuse's first 16 of every mention: by figures alone, and reading them with ``minilm`` in 32 and 16 bits.
+``mimic on 100``, from the same encoders; ``fissfuse, shortlist of 100`` is its fusion half over the whole knowledge
+base, then its fission half, from kept terms. ``cross-encoder on 16`` looks at FissFuse's first 16 of every mention: by
+figures alone, and reading them with ``minilm`` in 32 and 16 bits.
 Floating-point operations are those of products of matrices, counted by torch (a multiplication and an addition are
 two); so attention's softmax, layer norms and generators that are no products of torch (BM25, trigrams, ``dense``)
 count nothing. Speed does not depend on the weights: without ``--model`` they are those that training starts with.
