@@ -121,8 +121,8 @@ class Scored:
         parts: Named part scores; a part that could not be computed (no image, say) is absent.
         evidence: Named reasons for a person, such as the alias that matched.
         sources: Which candidate generators proposed it, with their ranks (1-based).
-        probability: That it is the answer, by the scores or by a reranker that has probabilities of its own, in 0–1; None
-            where nobody computed it.
+        probability: That it is the answer, in 0–1, by the scores or by a reranker that has probabilities of its own;
+            None where nobody computed it.
     """
 
     id: str

@@ -98,6 +98,9 @@ class _Reader:
         return Facts(kind, self.descriptions.get(mention, ""), tuple(triples.values()))
 
     def read(self, line: str) -> None:
+        for mention in self.mentions:
+            if "|" in mention:  # no separator there
+                line = line.replace(mention, mention.replace("|", "¦"))
         led = self._leading(line)
         if led is None and (found := lines.heading(line)) is not None:
             self.step, line = found

@@ -254,6 +254,15 @@ def test_names_with_separators_in_them() -> None:
     assert parsed.facts["AC/DC: Live"].triples == (Triple("genre", "rock", True),)
 
 
+@pytest.mark.parametrize("name", ["AC|DC", "AC¦DC"])
+def test_a_name_with_a_bar_in_it(name: str) -> None:
+    """As it is, and as the prompt writes it."""
+    text = f"{name} | band\nStep 3\n{name} | genre | rock\nAngus Young | member of | {name}"
+    facts = parse(text, ["AC|DC", "Angus Young"], VOCABULARY, keep_unknown=True).facts
+    assert facts["AC|DC"].description == "band" and Triple("genre", "rock", True) in facts["AC|DC"].triples
+    assert [triple.tail for triple in facts["Angus Young"].triples if triple.relation == "member of"] == ["AC¦DC"]
+
+
 @pytest.mark.parametrize(
     "said",
     ["unknown", "Unknown.", "None", "N/A", "n/a", "not applicable", "-", "?", "null", "not specified in the text", "",
