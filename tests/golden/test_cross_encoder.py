@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -152,6 +153,12 @@ def test_a_saved_one_scores_the_same_after_loading(net: CrossNet, kb: KnowledgeB
     assert list(look.named) == np.argsort(-logits).tolist() and look.failure is None
     odds = np.exp(logits) / np.exp(logits).sum() * 0.8
     assert look.probabilities == pytest.approx(odds, abs=2e-4)  # of what the retrieval gave to the four
+    unknown = replace(case(), candidates=tuple(replace(c, probability=None) for c in case().candidates))
+    assert again.look([unknown])[0].probabilities == ()
+    write(net, saved.model_copy(update={"blend": Blend(weights={"score": 2.0})}), tmp_path / "idle")
+    idle = CrossEncoder.build(Context(kb, FeatureStore(kb.features_dir)), {"variant": str(tmp_path / "idle")})
+    (look,) = idle.look([case()])
+    assert look.named == (0, 1, 2, 3) and look.probabilities == ()  # nothing learnt changes nothing
 
 
 def test_figures(kb: KnowledgeBase) -> None:

@@ -99,8 +99,9 @@ class _Reader:
 
     def read(self, line: str) -> None:
         for mention in self.mentions:
-            if "|" in mention:  # no separator there
-                line = line.replace(mention, mention.replace("|", "¦"))
+            if "|" in mention and fold(mention):  # no separator there
+                name = rf"(?<!\w){re.escape(mention)}(?!\w)"
+                line = re.sub(name, lambda found: found[0].replace("|", "¦"), line)
         led = self._leading(line)
         if led is None and (found := lines.heading(line)) is not None:
             self.step, line = found

@@ -12,7 +12,7 @@ from melink.evaluate.thumbnails import Thumbnails
 from melink.links import url
 from melink.records import Entity, Scored
 
-_HIDDEN: Final = frozenset({"name_similarity", "matched_image", "kept_triples"})
+_HIDDEN: Final = frozenset({"name_similarity", "matched_image", "kept_triples", "retrieved_probability"})
 _KEPT: Final = 4
 """Most kept facts on a tile."""
 _WORDS: Final = {"matched_name": "matched name", "matched_triples": "matched fact"}
@@ -120,7 +120,9 @@ def _row(part: str, scored: Scored, scale: Scale, decisive: bool) -> str:
 
 
 def _evidence(scored: Scored) -> str:
-    shown = []
+    shown, before = [], scored.evidence.get("retrieved_probability")
+    if isinstance(before, float | int) and scored.probability is not None:
+        shown.append(f"<li>probability: {scored.probability:.2f}, by the retrieval {before:.2f}</li>")
     for name, value in scored.evidence.items():
         if name in _HIDDEN or value in (None, "", [], (), scored.label):
             continue

@@ -24,8 +24,8 @@ def look_again(reranker: Reranker, links: Sequence[Link], kb: KnowledgeBase) -> 
 
     ``evidence["rerank"]`` says of each link ``by`` whom, the ``outcome`` (``answered``; ``alone`` or ``sure`` when
     nobody was asked; else the failure), and whether the first candidate ``changed``. A candidate that moved up says
-    ``reranked_by`` and ``retrieved_at``, its place before; one that got another probability says
-    ``retrieved_probability``, the one before.
+    ``reranked_by`` and ``retrieved_at``, its place before; where the reranker has
+    probabilities of its own, all that it looked at say ``retrieved_probability``, the one before.
 
     Args:
         reranker: Who is asked, once for all links.
@@ -128,7 +128,8 @@ def _passed(link: Link, reason: str, label: str) -> Link:
 def _again(link: Link, look: Look, scope: Scope, label: str) -> Link:
     shown, rest = link.candidates[: scope.k], link.candidates[scope.k :]
     order = look.order(len(shown))
-    shown = _judged(shown, look.probabilities)
+    own = () if look.failure else look.probabilities
+    shown = _judged(shown, own)
     moved = tuple(
         _moved(shown[place], now, place, label, look.evidence.get(place, {})) for now, place in enumerate(order)
     )
@@ -139,7 +140,7 @@ def _again(link: Link, look: Look, scope: Scope, label: str) -> Link:
     if look.answer:
         found["answer"] = look.answer
     first = moved[0].probability
-    sure = link.probability if link.nil or first is None or (order[0] == 0 and not look.probabilities) else first
+    sure = link.probability if link.nil or first is None or (order[0] == 0 and not own) else first
     return replace(link, candidates=(*moved, *rest), probability=sure, evidence={**link.evidence, KEY: found})
 
 

@@ -77,7 +77,7 @@ class Look:
         agreement: Share of the orders asked whose answers name the same first one; None when it was asked once.
         evidence: Place in ``Case.candidates`` → further reasons for a person.
         probabilities: Of each of ``Case.candidates``, in their order, adding up to what the retrieval gave to them all;
-            empty where the reranker has none of its own.
+            empty where the reranker has none of its own, as after a failure.
     """
 
     named: tuple[int, ...] = ()

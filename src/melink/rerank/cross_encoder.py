@@ -252,7 +252,8 @@ class CrossEncoder:
             evidence[place] = {"figures": float(reading.own[place])}
             if reading.reading is not None:
                 evidence[place]["reading"] = float(reading.reading[place])
-        return Look(tuple(order), evidence=evidence, probabilities=_shares(case, logits))
+        learnt = set(self.saved.blend.weights) != {"score"}  # else the retriever knows better how sure it is
+        return Look(tuple(order), evidence=evidence, probabilities=_shares(case, logits) if learnt else ())
 
 
 def _device(name: str | None) -> str:

@@ -261,6 +261,8 @@ def test_a_name_with_a_bar_in_it(name: str) -> None:
     facts = parse(text, ["AC|DC", "Angus Young"], VOCABULARY, keep_unknown=True).facts
     assert facts["AC|DC"].description == "band" and Triple("genre", "rock", True) in facts["AC|DC"].triples
     assert [triple.tail for triple in facts["Angus Young"].triples if triple.relation == "member of"] == ["AC¦DC"]
+    (parsed,) = parse("Step 3\nUSA|capital|Washington", ["USA", "A|c", "|"], VOCABULARY).facts["USA"].triples
+    assert (parsed.relation, parsed.tail) == ("capital", "Washington")
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,15 @@ def test_a_card_shows_the_facts_beside_those_of_the_mention() -> None:
     assert "reranked by: <bdi>kgmel:cited</bdi>" in tile and "Decided by: kgmel:cited" in html
 
 
+def test_a_card_shows_a_probability_of_the_reranker_s_own_beside_the_one_before() -> None:
+    told = {"reranked_by": "cross-encoder", "figures": 1.0, "retrieved_probability": 0.25}
+    found = Scored("Q2", "Name", 0.5, {}, told, probability=0.75)
+    said = {"by": "cross-encoder", "outcome": "answered", "changed": True, "named": ["Q2"]}
+    shown = Link(Mention("1", "a text", "text"), (found,), evidence={"rerank": said}, probability=0.75)
+    assert "<li>probability: 0.75, by the retrieval 0.25</li>" in card(shown, {}.get)
+    assert "by the retrieval" not in card(link("Q2", True), {}.get)
+
+
 @pytest.mark.parametrize("kept", [None, "a", ["a", "b"], [], {"triple": "x"}, 7])
 def test_other_evidence_of_that_name_is_no_fact(kept: object) -> None:
     assert "facts shown" not in card(link("Q1", False, kept), {}.get)

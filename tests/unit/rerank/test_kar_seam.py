@@ -90,6 +90,11 @@ def test_probabilities_of_its_own_are_those_of_the_answer(kb: KnowledgeBase) -> 
     assert (moved.probability, stayed.probability) == (0.6, 0.9) and stayed.id == "Q1"
     (nil,) = look_again(Says([Look((2,), probabilities=(0.3, 0.05, 0.6, 0.05))]), [link(nil=True)], kb)
     assert (nil.id, nil.probability, nil.candidates[0].probability) == ("NIL", 0.3, 0.6)
+    (few,) = look_again(Says([Look((1,), probabilities=(0.2, 0.6))], Scope(k=2)), [link()], kb)
+    assert [each.probability for each in few.candidates] == [0.6, 0.2, 0.15, 0.05]
+    assert ["retrieved_probability" in each.evidence for each in few.candidates] == [True, True, False, False]
+    (failed,) = look_again(Says([Look(failure="timeout", probabilities=(0.1, 0.2, 0.3, 0.4))]), [link()], kb)
+    assert failed.candidates == link().candidates and failed.probability == 0.6
     with pytest.raises(ValueError, match="3 probabilities of 4"):
         look_again(Says([Look((2,), probabilities=(0.3, 0.1, 0.6))]), [link()], kb)
 
