@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from melink.methods.confidence import MOST_POINTS, Confidence, spread
@@ -29,6 +29,7 @@ def confidences(draw: st.DrawFn) -> Confidence:
 
 
 @given(confidences(), lists)
+@example(Confidence(temperature=0.01, nil=-3.75, curve=((0.0, 0.0),)), [3.5])  # NIL by e to the −725
 @settings(max_examples=300, deadline=None)
 def test_probabilities_are_such_and_keep_the_order(confidence: Confidence, scores: list[float]) -> None:
     found, nil = confidence.probabilities(scores)

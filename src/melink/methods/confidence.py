@@ -130,5 +130,6 @@ def _bent(
     count = np.maximum(first.sum(axis=1), 1)
     after = np.minimum(np.where(first, bent, 0.0).max(axis=1, initial=0.0), 1 / count)
     rest = np.where(first, 0.0, own).sum(axis=1) + nil
-    scale = np.divide(1 - count * after, rest, out=np.zeros(len(own)), where=rest > 0).clip(min=0)
+    some = rest > np.finfo(np.float64).tiny  # by less nothing can be divided
+    scale = np.divide(1 - count * after, rest, out=np.zeros(len(own)), where=some).clip(min=0)
     return np.where(first, after[:, None], np.minimum(own * scale[:, None], bent)), nil * scale
