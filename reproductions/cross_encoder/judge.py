@@ -67,7 +67,8 @@ def judged(
             fitted = cross_fitted(some, gold[asked], groups[asked], start_of(columns, sharp)) if columns else None
             logits = saved.blend.logits(lists_) if fitted is None else fitted
             after[asked] = first(logits) == gold[asked]
-            certain[asked] = softmax(logits).max(axis=1) * known[asked]
+            if columns or not saved.blend.keeps:
+                certain[asked] = softmax(logits).max(axis=1) * known[asked]
         rows[row] = {**_shares(after, hard), **_calibrated(certain, after)}
     return {
         "n": len(valid),

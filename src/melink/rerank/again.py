@@ -24,8 +24,8 @@ def look_again(reranker: Reranker, links: Sequence[Link], kb: KnowledgeBase) -> 
 
     ``evidence["rerank"]`` says of each link ``by`` whom, the ``outcome`` (``answered``; ``alone`` or ``sure`` when
     nobody was asked; else the failure), and whether the first candidate ``changed``. A candidate that moved up says
-    ``reranked_by`` and ``retrieved_at``, its place before; where the reranker has
-    probabilities of its own, all that it looked at say ``retrieved_probability``, the one before.
+    ``reranked_by`` and ``retrieved_at``, its place before; where the reranker has probabilities of its own, all that it
+    looked at say ``retrieved_probability``, the one before.
 
     Args:
         reranker: Who is asked, once for all links.

@@ -34,6 +34,11 @@ class Blend(Config):
 
     weights: dict[str, float] = Field(default={"score": 1.0})
 
+    @property
+    def keeps(self) -> bool:
+        """Whether nothing but the retriever's score counts: its order stays, and how sure it is."""
+        return set(self.weights) == {"score"}
+
     def logits(self, table: Table) -> Float64[np.ndarray, "m k"]:
         """Return the score of every candidate, −∞ where there is none."""
         weights = np.array([self.weights.get(name, 0.0) for name in table.names])

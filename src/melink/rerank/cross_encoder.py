@@ -252,8 +252,8 @@ class CrossEncoder:
             evidence[place] = {"figures": float(reading.own[place])}
             if reading.reading is not None:
                 evidence[place]["reading"] = float(reading.reading[place])
-        learnt = set(self.saved.blend.weights) != {"score"}  # else the retriever knows better how sure it is
-        return Look(tuple(order), evidence=evidence, probabilities=_shares(case, logits) if learnt else ())
+        sure = () if self.saved.blend.keeps else _shares(case, logits)
+        return Look(tuple(order), evidence=evidence, probabilities=sure)
 
 
 def _device(name: str | None) -> str:

@@ -269,7 +269,7 @@ class School:
         metrics: dict[str, Any] = {"validation mentions": len(lessons), "validation mentions read": int(asked.sum())}
         for name, value in figures.items():
             metrics[f"validation Hits@1, {names[name]}"] = round(rest + share * value, 4)
-        metrics["kept"] = "the retriever's order" if set(blend.weights) == {"score"} else ", ".join(blend.weights)
+        metrics["kept"] = "the retriever's order" if blend.keeps else ", ".join(blend.weights)
         explicit = {"k": scope.k, "margin": scope.margin, "probability": scope.probability}
         return Saved(settings=self._recipe.settings, scope=explicit, parts=parts, blend=blend, metrics=metrics)
 
